@@ -1,0 +1,171 @@
+"""Every exception that forthwith raises by name, in one tree.
+
+```text
+ProcrastinateException                     (Procrastinate's root: one except clause catches all below)
+├── ForthwithError                         what only forthwith raises
+│   ├── InvalidArgument                    also a ValueError; .argument names what was wrong
+│   │   ├── ArgumentsTooLarge
+│   │   └── ArgumentsNotSerializable       also a TypeError
+│   ├── DatabaseUnavailable                also a ConnectorException
+│   ├── SchemaError                        also a ConnectorException
+│   │   ├── SchemaMissing
+│   │   ├── SchemaTooOld
+│   │   ├── SchemaTooNew
+│   │   └── MigrationChanged
+│   ├── EmbeddedUnavailable
+│   └── LeaseLost
+├── AlreadyEnqueued, TaskNotFound, TaskAlreadyRegistered, UnboundTaskError, AppNotOpen,
+│   InvalidTimestamp, JobAborted, JobRetry, LoadFromPathError, MiddlewareKindMismatch
+└── ConnectorException
+    └── NoResult
+```
+
+The last two groups are Procrastinate's own classes, here under the same names, so code that catches
+them keeps working.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from procrastinate.exceptions import (
+    AlreadyEnqueued,
+    AppNotOpen,
+    ConnectorException,
+    InvalidTimestamp,
+    JobAborted,
+    JobRetry,
+    LoadFromPathError,
+    MiddlewareKindMismatch,
+    NoResult,
+    ProcrastinateException,
+    TaskAlreadyRegistered,
+    TaskNotFound,
+    UnboundTaskError,
+)
+
+__all__ = [
+    "AlreadyEnqueued",
+    "AppNotOpen",
+    "ArgumentsNotSerializable",
+    "ArgumentsTooLarge",
+    "ConnectorException",
+    "DatabaseUnavailable",
+    "EmbeddedUnavailable",
+    "ForthwithError",
+    "InvalidArgument",
+    "InvalidTimestamp",
+    "JobAborted",
+    "JobRetry",
+    "LeaseLost",
+    "LoadFromPathError",
+    "MiddlewareKindMismatch",
+    "MigrationChanged",
+    "NoResult",
+    "ProcrastinateException",
+    "SchemaError",
+    "SchemaMissing",
+    "SchemaTooNew",
+    "SchemaTooOld",
+    "TaskAlreadyRegistered",
+    "TaskNotFound",
+    "UnboundTaskError",
+]
+
+
+class ForthwithError(ProcrastinateException):
+    """Something in forthwith went wrong; the subclass says what.
+
+    Without a message, an exception shows its class's docstring.
+    """
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or inspect.getdoc(type(self)))
+
+
+class InvalidArgument(ForthwithError, ValueError):
+    """An argument has a value that cannot be used.
+
+    `argument` is its name, such as `"queue"` or `"task_kwargs"`. The message is the name and
+    `problem`, a phrase that says what is wrong and what to pass instead.
+    """
+
+    def __init__(self, argument: str, problem: str) -> None:
+        super().__init__(f"{argument}: {problem}")
+        self.argument = argument
+        self.problem = problem
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by what the constructor takes, not by the finished message."""
+        return type(self), (self.argument, self.problem)
+
+
+class ArgumentsTooLarge(InvalidArgument):
+    """A job's arguments take more bytes than allowed.
+
+    Store the data elsewhere and pass a reference to it, or raise the app's `arguments_bytes_max`.
+    """
+
+
+class ArgumentsNotSerializable(InvalidArgument, TypeError):
+    """A job's arguments cannot be stored as JSON.
+
+    The message gives the path of the offending value, such as `to.address[2]`. Pass strings, finite
+    numbers, booleans, None, and lists and dicts of these.
+    """
+
+
+class DatabaseUnavailable(ForthwithError, ConnectorException):
+    """The database could not be reached, or dropped the connection.
+
+    Check that it runs and that the URL is right. The cause is in `__cause__`.
+    """
+
+
+class SchemaError(ForthwithError, ConnectorException):
+    """The schema in the database does not fit this version of forthwith."""
+
+
+class SchemaMissing(SchemaError):
+    """The database has no forthwith schema yet.
+
+    Create it with `forthwith schema --apply`, or `app.migrate()`.
+    """
+
+
+class SchemaTooOld(SchemaError):
+    """The database's schema lacks migrations that this version of forthwith needs.
+
+    Apply them with `forthwith schema --apply`, or `app.migrate()`.
+    """
+
+
+class SchemaTooNew(SchemaError):
+    """The database's schema was migrated by a newer version of forthwith.
+
+    Upgrade forthwith here to the version that migrated it, or a later one.
+    """
+
+
+class MigrationChanged(SchemaError):
+    """A migration that was applied to the database differs from the one in this package.
+
+    Migrations are never edited: restore the file, or reinstall forthwith.
+    """
+
+
+class EmbeddedUnavailable(ForthwithError):
+    """The embedded PostgreSQL could not be started.
+
+    Install it with `pip install 'forthwith[embedded]'`, or give the URL of a PostgreSQL of your own:
+    `App("postgresql://...")` or the environment variable FORTHWITH_DATABASE_URL.
+    """
+
+
+class LeaseLost(ForthwithError):
+    """The job was taken from this worker while it ran, so nothing that it wrote was committed.
+
+    Its lease had expired and another worker has the job now. Let the exception pass: nothing is
+    left to do here.
+    """
