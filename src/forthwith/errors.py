@@ -1,7 +1,7 @@
 """Every exception that forthwith raises by name, in one tree.
 
 ```text
-ProcrastinateException                     (Procrastinate's root: one except clause catches all below)
+ProcrastinateException                     one except clause catches all below
 ├── ForthwithError                         what only forthwith raises
 │   ├── InvalidArgument                    also a ValueError; .argument names what was wrong
 │   │   ├── ArgumentsTooLarge
@@ -23,6 +23,7 @@ ProcrastinateException                     (Procrastinate's root: one except cla
 The last two groups are Procrastinate's own classes, here under the same names, so code that catches
 them keeps working.
 """
+# ruff: noqa: N818 -- named as Procrastinate names its exceptions, without an Error suffix
 
 from __future__ import annotations
 
@@ -158,8 +159,8 @@ class MigrationChanged(SchemaError):
 class EmbeddedUnavailable(ForthwithError):
     """The embedded PostgreSQL could not be started.
 
-    Install it with `pip install 'forthwith[embedded]'`, or give the URL of a PostgreSQL of your own:
-    `App("postgresql://...")` or the environment variable FORTHWITH_DATABASE_URL.
+    Install it with `pip install 'forthwith[embedded]'`, or give the URL of a PostgreSQL of your
+    own: `App("postgresql://...")` or the environment variable FORTHWITH_DATABASE_URL.
     """
 
 
