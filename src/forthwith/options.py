@@ -1,0 +1,200 @@
+"""What a user passes besides a job's arguments, checked at the call: names, numbers and times.
+
+Everything here is pure. What is wrong raises `InvalidArgument`, which names the argument.
+"""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import math
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+
+from forthwith.errors import InvalidArgument
+
+NAME_CHARACTERS_MAX = 128
+"""Longest name of a queue or a task, as in Procrastinate's tables."""
+
+LOCK_CHARACTERS_MAX = 512
+"""Longest `lock` or `queueing_lock`. At four bytes a character it still fits in an index entry."""
+
+PRIORITY_MIN, PRIORITY_MAX = -(2**31), 2**31 - 1
+"""The range of a priority: PostgreSQL's `integer`."""
+
+_SECONDS_IN: dict[str, Fraction] = {
+    "weeks": Fraction(604_800),
+    "days": Fraction(86_400),
+    "hours": Fraction(3_600),
+    "minutes": Fraction(60),
+    "seconds": Fraction(1),
+    "milliseconds": Fraction(1, 1_000),
+    "microseconds": Fraction(1, 1_000_000),
+}
+_UTC_MAX = datetime.datetime.max.replace(tzinfo=datetime.UTC)
+_UTC_MIN = datetime.datetime.min.replace(tzinfo=datetime.UTC)
+
+
+def check_name(argument: str, value: object, *, characters_max: int = NAME_CHARACTERS_MAX) -> str:
+    """Return `value` if it can name a queue or a task, else raise `InvalidArgument`.
+
+    A name is a string of 1 to `characters_max` characters without NULs and lone surrogates.
+    """
+    if not isinstance(value, str):
+        raise InvalidArgument(argument, f"must be a string, not {kind(value)}")
+    if not value:
+        raise InvalidArgument(argument, "must not be empty")
+    if len(value) > characters_max:
+        raise InvalidArgument(
+            argument, f"has {len(value)} characters, and {characters_max} are allowed"
+        )
+    problem = text_problem(value)
+    if problem:
+        raise InvalidArgument(argument, problem)
+    return str.__str__(value)  # a plain string, also of a StrEnum
+
+
+def check_lock(argument: str, value: object) -> str:
+    """Return `value` if it can be a `lock` or a `queueing_lock`, else raise `InvalidArgument`.
+
+    The rules are those of `check_name`, with up to `LOCK_CHARACTERS_MAX` characters.
+    """
+    return check_name(argument, value, characters_max=LOCK_CHARACTERS_MAX)
+
+
+def check_priority(value: object, *, argument: str = "priority") -> int:
+    """Return `value` if it is an integer that PostgreSQL's `integer` holds.
+
+    Raises `InvalidArgument` otherwise. Higher priorities run first.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidArgument(argument, f"must be an integer, not {kind(value)}")
+    if not PRIORITY_MIN <= value <= PRIORITY_MAX:
+        raise InvalidArgument(argument, f"must be from {PRIORITY_MIN} to {PRIORITY_MAX}")
+    return int(value)  # a plain integer, also of an IntEnum
+
+
+def check_positive(argument: str, value: object) -> float:
+    """Return `value` as a float if it is a finite number above zero, such as seconds.
+
+    Raises `InvalidArgument` otherwise.
+    """
+    number = _finite(argument, value)
+    if number <= 0:
+        raise InvalidArgument(argument, "must be greater than zero")
+    return number
+
+
+def check_count(argument: str, value: object) -> int:
+    """Return `value` if it is an integer of at least one, else raise `InvalidArgument`."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidArgument(argument, f"must be an integer, not {kind(value)}")
+    if value < 1:
+        raise InvalidArgument(argument, "must be at least 1")
+    return value
+
+
+def check_flag(argument: str, value: object) -> bool:
+    """Return `value` if it is True or False, else raise `InvalidArgument`."""
+    if not isinstance(value, bool):
+        raise InvalidArgument(argument, f"must be True or False, not {kind(value)}")
+    return value
+
+
+def _finite(argument: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidArgument(argument, f"must be a number, not {kind(value)}")
+    try:
+        number = float(value)
+    except OverflowError:
+        raise InvalidArgument(argument, "is too large") from None
+    if not math.isfinite(number):
+        raise InvalidArgument(argument, "must be a finite number, not NaN or infinite")
+    return number
+
+
+def check_known(options: Iterable[str], known: Iterable[str]) -> None:
+    """Raise `InvalidArgument` for the first option that is not known, and suggest the nearest."""
+    names = sorted(known)
+    for option in options:
+        if option not in names:
+            nearest = difflib.get_close_matches(option, names, n=1)
+            hint = f"did you mean {nearest[0]}?" if nearest else f"use one of {', '.join(names)}"
+            raise InvalidArgument(option, f"no such option; {hint}")
+
+
+def check_schedule(argument: str, value: object) -> datetime.datetime:
+    """Return `value` if it is an aware datetime that stays one in UTC.
+
+    PostgreSQL's `timestamptz` holds every such time. Raises `InvalidArgument` otherwise.
+    """
+    if not isinstance(value, datetime.datetime):
+        raise InvalidArgument(argument, f"must be a datetime, not {kind(value)}")
+    if value.utcoffset() is None:
+        raise InvalidArgument(
+            argument, "must have a time zone, such as datetime.now(tz=datetime.UTC)"
+        )
+    try:
+        value.astimezone(datetime.UTC)
+    except OverflowError:
+        raise InvalidArgument(argument, "is outside the years 1 to 9999 in UTC") from None
+    return value
+
+
+def schedule_from(
+    schedule_at: object = None, schedule_in: object = None
+) -> datetime.datetime | None:
+    """Return when a job is due, from the options `schedule_at` and `schedule_in`.
+
+    `schedule_in` is a dict of `timedelta` units to finite numbers, such as `{"minutes": 5}`,
+    counted from now. None means at once. Raises `InvalidArgument` for both, or a wrong one.
+    """
+    if schedule_in is None:
+        return None if schedule_at is None else check_schedule("schedule_at", schedule_at)
+    if schedule_at is not None:
+        raise InvalidArgument("schedule_in", "cannot be set together with schedule_at")
+    if not isinstance(schedule_in, Mapping):
+        raise InvalidArgument(
+            "schedule_in", f'must be a dict such as {{"minutes": 5}}, not {kind(schedule_in)}'
+        )
+    for unit, number in schedule_in.items():
+        if unit not in _SECONDS_IN:
+            raise InvalidArgument(
+                "schedule_in", f"no such unit {unit!r}; use one of {', '.join(_SECONDS_IN)}"
+            )
+        _finite(f"schedule_in[{unit!r}]", number)
+    return utc_in(**schedule_in)
+
+
+def utc_in(**units: float) -> datetime.datetime:
+    """Return the time that is so many `weeks`, `days`, … `microseconds` from now, in UTC.
+
+    The numbers are finite. What lies beyond the calendar becomes its last (or first) moment.
+    """
+    try:
+        return datetime.datetime.now(tz=datetime.UTC) + datetime.timedelta(**units)
+    except OverflowError:
+        seconds = sum(Fraction(value) * _SECONDS_IN[unit] for unit, value in units.items())
+        return _UTC_MAX if seconds > 0 else _UTC_MIN
+
+
+def text_problem(value: str) -> str | None:
+    """Say what keeps PostgreSQL from storing a string, or return None."""
+    if "\0" in value:
+        return "contains a NUL character, which PostgreSQL cannot store; remove it, or use base64"
+    if not value.isascii() and not _is_encodable(value):
+        return "contains a lone surrogate, which UTF-8 cannot encode; replace it, or use base64"
+    return None
+
+
+def _is_encodable(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def kind(value: object) -> str:
+    """Return what a message calls the kind of a wrong value."""
+    return "None" if value is None else type(value).__name__
