@@ -1,0 +1,1 @@
+"""forthwith beside other job queues: the same work, on the same machine, in the same run."""

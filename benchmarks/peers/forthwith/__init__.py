@@ -1,0 +1,1 @@
+"""forthwith itself, through the same protocol as every other peer."""

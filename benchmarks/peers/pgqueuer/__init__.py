@@ -1,0 +1,1 @@
+"""PgQueuer, in its durable configuration, with the driver of its own benchmark."""

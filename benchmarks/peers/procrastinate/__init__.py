@@ -1,0 +1,1 @@
+"""Procrastinate, the project whose API forthwith keeps."""
