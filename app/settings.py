@@ -51,7 +51,7 @@ class Settings:
 def _parsed(variable: str, text: str, kind: type) -> str | int | float | bool:
     """Return `text` as a value of `kind`, one of the four types that settings have."""
     try:
-        return _flag(text) if kind is bool else kind(text)  # type: ignore[no-any-return]
+        return _flag(text) if kind is bool else kind(text)
     except ValueError:
         raise ValueError(f"{variable}: {text!r} is not a valid {kind.__name__}") from None
 
