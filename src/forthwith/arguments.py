@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from forthwith.errors import ArgumentsNotSerializable, ArgumentsTooLarge
 from forthwith.options import kind, text_problem
 
-__all__ = ["DEPTH_MAX", "Dumps", "serialize"]
+__all__ = ["DEPTH_MAX", "Dumps", "check_keywords", "serialize"]
 
 Dumps: TypeAlias = Callable[[Any], str | bytes]
 """A JSON encoder, such as `json.dumps` or `orjson.dumps`."""
@@ -46,7 +46,7 @@ def serialize(arguments: Mapping[str, Any], *, bytes_max: int, dumps: Dumps | No
 
 def _standard(arguments: Mapping[str, Any]) -> str:
     """Encode with the standard library; walk the values only to explain, or when in doubt."""
-    _check_keywords(arguments)
+    check_keywords("task_kwargs", arguments)
     try:
         text = _encode(arguments if isinstance(arguments, dict) else dict(arguments))
         text.isascii() or text.encode()  # a lone surrogate fails here
@@ -72,7 +72,7 @@ def _is_doubtful(text: str) -> bool:
 
 def _custom(arguments: Mapping[str, Any], dumps: Dumps) -> str:
     """Encode with a user's encoder, and trust it no further than what it returned."""
-    _check_keywords(arguments)
+    check_keywords("task_kwargs", arguments)
     try:
         encoded = dumps(arguments)
         text = encoded if isinstance(encoded, str) else encoded.decode()
@@ -93,15 +93,16 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not valid JSON")
 
 
-def _check_keywords(arguments: Mapping[str, Any]) -> None:
+def check_keywords(argument: str, arguments: object) -> None:
+    """Raise `ArgumentsNotSerializable` unless `arguments` map names to values."""
     if not isinstance(arguments, Mapping):
         raise ArgumentsNotSerializable(
-            "task_kwargs", f"must be a dict of argument names to values, not {kind(arguments)}"
+            argument, f"must be a dict of argument names to values, not {kind(arguments)}"
         )
     for name in arguments:
         if not isinstance(name, str):
             raise ArgumentsNotSerializable(
-                "task_kwargs", f"argument names must be strings, not {kind(name)}"
+                argument, f"argument names must be strings, not {kind(name)}"
             )
 
 

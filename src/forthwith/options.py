@@ -62,7 +62,7 @@ def check_lock(argument: str, value: object) -> str:
     return check_name(argument, value, characters_max=LOCK_CHARACTERS_MAX)
 
 
-def check_priority(value: object, *, argument: str = "priority") -> int:
+def check_priority(argument: str, value: object) -> int:
     """Return `value` if it is an integer that PostgreSQL's `integer` holds.
 
     Raises `InvalidArgument` otherwise. Higher priorities run first.
@@ -113,11 +113,11 @@ def _finite(argument: str, value: object) -> float:
     return number
 
 
-def check_known(options: Iterable[str], known: Iterable[str]) -> None:
+def check_known(options: Iterable[str], known: frozenset[str]) -> None:
     """Raise `InvalidArgument` for the first option that is not known, and suggest the nearest."""
-    names = sorted(known)
     for option in options:
-        if option not in names:
+        if option not in known:
+            names = sorted(known)
             nearest = difflib.get_close_matches(option, names, n=1)
             hint = f"did you mean {nearest[0]}?" if nearest else f"use one of {', '.join(names)}"
             raise InvalidArgument(option, f"no such option; {hint}")

@@ -5,3 +5,17 @@ wrapped here, so that a new Procrastinate release is checked by reading one file
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import procrastinate
+    from procrastinate.tasks import Task
+
+
+def register_task(blueprint: procrastinate.Blueprint, task: Task[..., Any, ...]) -> None:
+    """Make `task` known to `blueprint` under its name and its aliases.
+
+    Procrastinate only registers tasks that its own decorator made. Raises `TaskAlreadyRegistered`.
+    """
+    blueprint._register_task(task)

@@ -1,0 +1,139 @@
+"""A configured job on its way to the database."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, cast
+
+import attr
+import procrastinate.jobs
+from procrastinate.jobs import DEFAULT_PRIORITY, DEFAULT_QUEUE
+from procrastinate.tasks import ConfigureTaskOptions
+
+from forthwith.arguments import check_keywords
+from forthwith.options import (
+    check_count,
+    check_known,
+    check_lock,
+    check_name,
+    check_priority,
+    schedule_from,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from procrastinate.manager import JobManager
+    from procrastinate.types import JSONDict, JSONValue
+    from typing_extensions import Unpack
+
+__all__ = ["CRASHES_MAX", "ConfigureTaskOptions", "JobDeferrer", "JobToDefer", "configure_task"]
+
+logger = logging.getLogger(__name__)
+
+CRASHES_MAX = 3
+"""The crash at which a job is failed as poison, unless its task says otherwise."""
+
+OPTIONS = frozenset(ConfigureTaskOptions.__annotations__)
+"""What `Task.configure` takes."""
+
+
+@attr.dataclass(frozen=True, kw_only=True)
+class JobToDefer(procrastinate.jobs.Job):
+    """Procrastinate's job, with what its task says of crashes."""
+
+    #: The crash at which the job is failed rather than run again.
+    crashes_max: int = CRASHES_MAX
+
+
+class JobDeferrer(procrastinate.jobs.JobDeferrer):
+    """A configured job that waits for its arguments: what `Task.configure` returns.
+
+    Its log lines say how many jobs of which task went to which queue, and never their arguments.
+    """
+
+    def make_new_job(self, /, **task_kwargs: JSONValue) -> procrastinate.jobs.Job:
+        """Return the job with these arguments added to those it was configured with."""
+        return self.job.evolve(task_kwargs={**self.job.task_kwargs, **task_kwargs})
+
+    def defer(self, /, **task_kwargs: JSONValue) -> int:
+        """Defer a job with these arguments and return its id. See `Task.defer`."""
+        job = self.make_new_job(**task_kwargs)
+        return self._ids([self.job_manager.defer_job(job=job, connection=self.connection)])[0]
+
+    async def defer_async(self, /, **task_kwargs: JSONValue) -> int:
+        """Defer a job with these arguments and return its id. See `Task.defer_async`."""
+        job = self.make_new_job(**task_kwargs)
+        deferred = await self.job_manager.defer_job_async(job=job, connection=self.connection)
+        return self._ids([deferred])[0]
+
+    def batch_defer(self, *task_kwargs: JSONDict) -> list[int]:
+        """Defer a job for each dict of arguments; return their ids, in the same order."""
+        jobs = self._jobs(task_kwargs)
+        return self._ids(self.job_manager.batch_defer_jobs(jobs=jobs, connection=self.connection))
+
+    async def batch_defer_async(self, *task_kwargs: JSONDict) -> list[int]:
+        """Defer a job for each dict of arguments; return their ids, in the same order."""
+        jobs = self._jobs(task_kwargs)
+        return self._ids(
+            await self.job_manager.batch_defer_jobs_async(jobs=jobs, connection=self.connection)
+        )
+
+    def _jobs(self, batch: Sequence[JSONDict]) -> list[procrastinate.jobs.Job]:
+        for index, arguments in enumerate(batch):
+            check_keywords(f"task_kwargs[{index}]", arguments)
+        return [self.make_new_job(**arguments) for arguments in batch]
+
+    def _ids(self, deferred: Sequence[procrastinate.jobs.Job]) -> list[int]:
+        ids = [cast("int", job.id) for job in deferred]
+        task, queue = self.job.task_name, self.job.queue
+        logger.debug(
+            "Deferred %d of task %s to queue %s",
+            len(ids),
+            task,
+            queue,
+            extra={
+                "action": "jobs_deferred",
+                "count": len(ids),
+                "task": task,
+                "queue": queue,
+                "job_ids": ids,
+            },
+        )
+        return ids
+
+
+def configure_task(
+    *,
+    name: str,
+    job_manager: JobManager,
+    crashes_max: int = CRASHES_MAX,
+    **options: Unpack[ConfigureTaskOptions],
+) -> JobDeferrer:
+    """Return a deferrer for jobs of the task called `name`, which need not be known here.
+
+    The options are those of `Task.configure`; None stands for the default. Raises
+    `InvalidArgument` for an option that is unknown or has a wrong value.
+    """
+    check_known(options, OPTIONS)
+    task_kwargs = options.get("task_kwargs")
+    if task_kwargs is not None:
+        check_keywords("task_kwargs", task_kwargs)
+    job = JobToDefer(
+        task_name=check_name("name", name),
+        queue=_checked(options, "queue", check_name, DEFAULT_QUEUE),
+        priority=_checked(options, "priority", check_priority, DEFAULT_PRIORITY),
+        lock=_checked(options, "lock", check_lock, None),
+        queueing_lock=_checked(options, "queueing_lock", check_lock, None),
+        task_kwargs={} if task_kwargs is None else dict(task_kwargs),
+        scheduled_at=schedule_from(options.get("schedule_at"), options.get("schedule_in")),
+        crashes_max=check_count("crashes_max", crashes_max),
+    )
+    return JobDeferrer(job=job, job_manager=job_manager, connection=options.get("connection"))
+
+
+def _checked(
+    options: ConfigureTaskOptions, name: str, check: Callable[[str, object], Any], default: Any
+) -> Any:
+    value = options.get(name)
+    return default if value is None else check(name, value)
