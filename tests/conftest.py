@@ -1,0 +1,129 @@
+"""What all tests share: one PostgreSQL, a database for each test, worker processes.
+
+All processes of a test run (pytest-xdist's workers too) use one embedded server, whose home is
+`.forthwith/test`, or the server that `--database-url` names. Each test gets a database of its own, a
+clone of a template that has the schema. tests/TEST_GUIDE.md shows how the fixtures are used.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+import forthwith
+from forthwith.database.embedded import open_embedded
+from tests.support.databases import Databases, replace_database
+from tests.support.waiting import wait_until as wait_until_fact
+from tests.support.worker_process import WorkerProcess
+
+HOME = Path(__file__).parents[1] / ".forthwith" / "test"
+
+RecordFigure = Callable[[str, float, str], None]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add our options to `pytest --help`."""
+    parser.getgroup("forthwith").addoption(
+        "--database-url",
+        help="Test on this PostgreSQL server instead of the embedded one: the URL of a database "
+        "whose user may create databases.",
+    )
+
+
+@pytest.fixture(scope="session")
+def databases(pytestconfig: pytest.Config) -> Iterator[Databases]:
+    """The server's databases; tests rather use `database_url` or `empty_database_url`."""
+    given = pytestconfig.getoption("--database-url")
+    if given:
+        databases = Databases(given, lambda name: replace_database(given, name))
+        yield databases
+        databases.close()
+        return
+    server = open_embedded(HOME)
+    databases = Databases(server.database_url("postgres"), server.database_url)
+    databases.drop_leftovers()
+    yield databases
+    databases.close()
+    server.close()
+
+
+@pytest.fixture
+def database_url(databases: Databases) -> Iterator[str]:
+    """The URL of a database of the test's own, with the schema; it is dropped afterwards."""
+    name, url = databases.create_clone()
+    yield url
+    databases.drop(name)
+
+
+@pytest.fixture
+def empty_database_url(databases: Databases) -> Iterator[str]:
+    """The URL of a database of the test's own, without the schema; it is dropped afterwards."""
+    name, url = databases.create_empty()
+    yield url
+    databases.drop(name)
+
+
+@pytest.fixture
+async def app(database_url: str) -> AsyncIterator[forthwith.App]:
+    """An open app on the test's database, without tasks."""
+    app = forthwith.App(database_url)
+    async with app.open_async():
+        yield app
+
+
+@pytest.fixture
+async def connection(database_url: str) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    """A connection (autocommit) to the test's database, independent of the app's."""
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def make_worker_process(
+    database_url: str, tmp_path: Path
+) -> Iterator[Callable[..., WorkerProcess]]:
+    """Start worker processes: `make_worker_process("tests.support.worker_app", concurrency=5)`.
+
+    The first argument is an importable module, or the path of one in the repository, that has a
+    forthwith app called `app` which takes its database from FORTHWITH_DATABASE_URL. The rest are
+    run_worker's options; `environment=` adds environment variables. Returns a WorkerProcess. What
+    still runs at the end of the test is killed, and nothing may stay.
+    """
+    processes: list[WorkerProcess] = []
+
+    def make(module: str | Path, **options: Any) -> WorkerProcess:
+        log = tmp_path / f"worker-{len(processes)}.log"
+        process = WorkerProcess(module, database_url, log, **options)
+        processes.append(process)
+        return process
+
+    yield make
+    for process in processes:
+        process.clean_up()
+
+
+@pytest.fixture
+def wait_until() -> Callable[..., Any]:
+    """Poll a fact: `await wait_until(lambda: len(done) == 3, deadline_s=10)`, see support/waiting.py."""
+    return wait_until_fact
+
+
+@pytest.fixture
+def record_figure(request: pytest.FixtureRequest) -> RecordFigure:
+    """Report what a test measured: `record_figure("jobs per second", 1234.5, "jobs/s")`.
+
+    It is printed (see it with -s) and travels with the test's report, in the JUnit XML too, where
+    `make results` finds it.
+    """
+
+    def record(name: str, value: float, unit: str) -> None:
+        print(f"\n    {name}: {value:,.4g} {unit}", end="")
+        figure = json.dumps({"value": value, "unit": unit})
+        request.node.user_properties.append((f"figure:{name}", figure))
+
+    return record
