@@ -1,8 +1,8 @@
 """What all tests share: one PostgreSQL, a database for each test, worker processes.
 
 All processes of a test run (pytest-xdist's workers too) use one embedded server, whose home is
-`.forthwith/test`, or the server that `--database-url` names. Each test gets a database of its own, a
-clone of a template that has the schema. tests/TEST_GUIDE.md shows how the fixtures are used.
+`.forthwith/test`, or the server that `--database-url` names. Each test gets a database of its own,
+a clone of a template that has the schema. tests/TEST_GUIDE.md shows how the fixtures are used.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def make_worker_process(
 
 @pytest.fixture
 def wait_until() -> Callable[..., Any]:
-    """Poll a fact: `await wait_until(lambda: len(done) == 3, deadline_s=10)`, see support/waiting.py."""
+    """Poll a fact: `await wait_until(lambda: len(done) == 3, deadline_s=10)`."""
     return wait_until_fact
 
 

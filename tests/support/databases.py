@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
 from importlib import resources
 from itertools import count
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 from psycopg import sql
 
 import forthwith
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CLONE_PREFIX = "test_clone_"
 TEMPLATE_PREFIX = "test_template_"

@@ -1,7 +1,7 @@
 """The program of a worker process: `python -m tests.support.worker_main MODULE OPTIONS`.
 
-MODULE is an importable module that has a forthwith app called `app`; OPTIONS is a JSON object, passed
-to `app.run_worker`. The database comes from FORTHWITH_DATABASE_URL, as in production.
+MODULE is an importable module that has a forthwith app called `app`; OPTIONS is a JSON object that
+is passed to `app.run_worker`. The database comes from FORTHWITH_DATABASE_URL, as in production.
 """
 
 from __future__ import annotations
