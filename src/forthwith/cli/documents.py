@@ -1,0 +1,58 @@
+"""The JSON documents of jobs, attempts and workers. Their keys are part of the public interface."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from forthwith.job_manager import FailedAttempt, JobDetails, WorkerDetails
+
+_JOB_KEYS = (
+    "id",
+    "status",
+    "queue",
+    "task_name",
+    "task_kwargs",
+    "priority",
+    "lock",
+    "queueing_lock",
+    "scheduled_at",
+    "attempts",
+    "crashes",
+    "worker_id",
+    "deferred_at",
+    "started_at",
+    "finished_at",
+    "abort_requested",
+)
+_ATTEMPT_KEYS = ("attempt", "kind", "worker_id", "at", "exception_type", "message", "traceback")
+_WORKER_KEYS = (
+    "id",
+    "name",
+    "host",
+    "pid",
+    "queues",
+    "concurrency",
+    "started_at",
+    "last_seen",
+    "lease_expires_at",
+)
+
+
+def job_document(job: JobDetails) -> dict[str, Any]:
+    """Return what a program may know about a job."""
+    return _picked(job, _JOB_KEYS)
+
+
+def attempt_document(attempt: FailedAttempt) -> dict[str, Any]:
+    """Return what a program may know about a failed attempt."""
+    return _picked(attempt, _ATTEMPT_KEYS)
+
+
+def worker_document(worker: WorkerDetails) -> dict[str, Any]:
+    """Return what a program may know about a worker. `queues` is null where it takes all."""
+    return _picked(worker, _WORKER_KEYS)
+
+
+def _picked(value: object, keys: tuple[str, ...]) -> dict[str, Any]:
+    return {key: getattr(value, key) for key in keys}

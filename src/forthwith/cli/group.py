@@ -1,0 +1,68 @@
+"""The `forthwith` group: its help, its common options, and which module holds which command."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+from forthwith.cli.exit_code import exit_code_table
+from forthwith.cli.settings import common_options
+
+# Commands in the order of the help, each with its summary, so that the help imports none of them.
+_SUMMARIES = {
+    "worker": "Run jobs until told to stop.",
+    "migrate": "Bring the database's schema up to date.",
+    "defer": "Add a job.",
+    "jobs": "Show jobs, newest first, or one job in detail.",
+    "queues": "Show how many jobs each queue holds.",
+    "status": "Show the database, the workers and the jobs at a glance.",
+    "cancel": "Cancel waiting jobs, or ask running ones to stop.",
+    "retry": "Run failed jobs again.",
+}
+_ALIASES = {"job": "jobs"}
+
+_EPILOG = f"""
+\b
+Exit codes:
+{exit_code_table()}
+
+--app, --database and --debug may stand before or after the command. Times are shown in UTC.
+"""
+
+
+class CommandGroup(click.Group):
+    """A group that imports a command's module when the command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Return the names of all commands in the order of the help."""
+        return list(_SUMMARIES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Return the command of this name, or None where there is none."""
+        name = _ALIASES.get(cmd_name, cmd_name)
+        if name not in _SUMMARIES:
+            return None
+        module = importlib.import_module(f"forthwith.cli.commands.{name}")
+        command: click.Command = module.command
+        command.name = name
+        if not any(parameter.name == "debug" for parameter in command.params):
+            command.params += common_options(hidden=True)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the commands and their summaries."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_SUMMARIES.items()))
+
+
+@click.group(
+    cls=CommandGroup,
+    params=common_options(hidden=False),
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(package_name="forthwith", message="%(prog)s %(version)s")
+def cli(**_options: Any) -> None:
+    """Durable, high-throughput background jobs on PostgreSQL."""

@@ -1,0 +1,124 @@
+"""What commands write on stdout: tables and fields for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from forthwith.cli.printable import lines, one_line, shortened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rich.console import Console
+    from rich.text import Text
+
+# Wide values are cut in tables, never in JSON and never in one job's details.
+CELL_CHARACTERS_MAX = 80
+# A pipe or a file has no width: rows stay whole, a line each, for grep and friends.
+_WIDTH_WITHOUT_TERMINAL = 10_000
+
+
+class Column(NamedTuple):
+    """A column of a table. `wide` ones give way where the terminal is narrow."""
+
+    title: str
+    wide: bool = False
+    number: bool = False
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """Write one JSON document, in ASCII, so that no escape sequence can reach a terminal."""
+    click.echo(json.dumps(document, indent=2, allow_nan=False, default=_json_default))
+
+
+def print_table(columns: Sequence[Column], rows: Iterable[Sequence[object]], empty: str) -> None:
+    """Write `rows` under `columns`, one line each, or the line `empty` where there are none."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(
+            column.title,
+            justify="right" if column.number else "left",
+            no_wrap=not column.wide,
+            overflow="ellipsis",
+        )
+    for row in rows:
+        table.add_row(*map(_cell, row))
+    if table.row_count:
+        _console().print(table)
+    else:
+        click.echo(empty)
+
+
+def print_fields(fields: Iterable[tuple[str, object]]) -> None:
+    """Write a name and a value a line, the values whole and below each other."""
+    shown = [(name, as_text(value)) for name, value in fields]
+    width = max((len(name) for name, _ in shown), default=0)
+    for name, value in shown:
+        click.echo(f"{name:<{width}}  {one_line(value)}")
+
+
+def print_block(text: str, indent: str = "    ") -> None:
+    """Write text of several lines, such as a traceback, indented and made safe."""
+    for line in lines(text.rstrip("\n")):
+        click.echo(f"{indent}{line}".rstrip())
+
+
+def compact_json(value: object) -> str:
+    """Return `value` as JSON on one line, for people."""
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def as_text(value: object) -> str:
+    """Return how people see `value`: moments in UTC to the second, `-` for nothing."""
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case datetime():
+            return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+        case list() | tuple():
+            return ", ".join(map(as_text, value)) or "-"
+    return str(value)
+
+
+def as_iso(value: datetime) -> str:
+    """Return a moment as ISO 8601 in UTC, as all JSON documents write it."""
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def as_age(seconds: float) -> str:
+    """Return a length of time in its largest unit, such as `12 s` or `3 h`."""
+    for unit_s, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= unit_s:
+            return f"{int(seconds // unit_s)} {unit}"
+    return f"{max(0, int(seconds))} s"
+
+
+def _cell(value: object) -> Text:
+    from rich.text import Text
+
+    # A Text is shown as it is: markup in a task's name is not interpreted.
+    text = shortened(one_line(as_text(value)), CELL_CHARACTERS_MAX)
+    return Text(text, no_wrap=True, overflow="ellipsis")
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDTH_WITHOUT_TERMINAL
+    return Console(width=width, markup=False, emoji=False, highlight=False)
+
+
+def _json_default(value: object) -> str:
+    if isinstance(value, datetime):
+        return as_iso(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form here")

@@ -1,0 +1,60 @@
+"""From the common options to an open app: what every command but `worker` runs in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from forthwith.cli.app_loader import load_app
+from forthwith.cli.settings import Settings, current_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from forthwith import App
+
+Result = TypeVar("Result")
+
+
+def required_app() -> App:
+    """Return the user's app; raise a usage error where none was named."""
+    return load_app(required_app_path())
+
+
+def required_app_path() -> str:
+    """Return the path of the user's app; raise a usage error where none was named."""
+    settings = current_settings()
+    _refuse_both(settings)
+    if settings.app_path is None:
+        raise click.UsageError("this needs an app: pass --app pkg.module:app or set FORTHWITH_APP")
+    return settings.app_path
+
+
+def any_app() -> App:
+    """Return the user's app or, where none was named, an app without tasks on the database."""
+    settings = current_settings()
+    _refuse_both(settings)
+    return load_app(settings.app_path) if settings.app_path else _bare_app(settings.database)
+
+
+def in_open_app(app: App, operation: Callable[[App], Awaitable[Result]]) -> Result:
+    """Open `app`, await `operation` on it, close it, and return the result."""
+    import asyncio
+
+    async def opened() -> Result:
+        async with app.open_async():
+            return await operation(app)
+
+    return asyncio.run(opened())
+
+
+def _bare_app(database: str | None) -> App:
+    from forthwith import App
+
+    return App(database)
+
+
+def _refuse_both(settings: Settings) -> None:
+    if settings.app is not None and settings.database is not None:
+        raise click.UsageError("--app and --database exclude each other: an app has its database")

@@ -1,0 +1,58 @@
+"""Run one worker in this process, from the first signal handler to the last thread."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING, Any
+
+from forthwith.cli.departure import leave_soon
+from forthwith.cli.exit_code import ExitCode
+from forthwith.cli.failure import explain
+from forthwith.cli.orphan import stop_when_supervisor_is_gone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from forthwith import App
+
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def work(load_app: Callable[[], App], options: dict[str, Any], *, supervised: bool) -> int:
+    """Load the app and run its worker with `options` until it stops; return the exit code."""
+    if supervised:
+        stop_when_supervisor_is_gone()
+    try:
+        asyncio.run(_open_and_work(load_app(), options))
+    except asyncio.CancelledError:
+        # Told to stop before the worker had begun, which is as graceful as any stop.
+        return ExitCode.OK
+    return ExitCode.OK
+
+
+async def _open_and_work(app: App, options: dict[str, Any]) -> None:
+    # Until the worker puts its own handlers in their place.
+    _on_stop_signals(_cancel_current_task())
+    async with app.open_async():
+        try:
+            await app.run_worker_async(**options, install_signal_handlers=True)
+        except BaseException as error:
+            leave_soon(explain(error).code)
+            raise
+        finally:
+            # It is stopping already: one more signal must not kill it while it closes.
+            _on_stop_signals(lambda: None)
+        leave_soon(ExitCode.OK)
+
+
+def _on_stop_signals(callback: Callable[[], object]) -> None:
+    loop = asyncio.get_running_loop()
+    for number in _STOP_SIGNALS:
+        loop.add_signal_handler(number, callback)
+
+
+def _cancel_current_task() -> Callable[[], object]:
+    task = asyncio.current_task()
+    assert task is not None, "runs inside asyncio.run"  # noqa: S101 - an invariant
+    return task.cancel
