@@ -55,7 +55,9 @@ async def deliver_webhook(event_id: str, endpoint: str, url: str, payload: dict[
     the receiver to recognise it by. `endpoint` is what the jobs' lock is made of, see
     `app.events`; here it only shows up in lists of jobs.
     """
-    response = await http.client().post(url, json=payload, headers={IDEMPOTENCY_HEADER: event_id})
+    response = await http.client(url).post(
+        url, json=payload, headers={IDEMPOTENCY_HEADER: event_id}
+    )
     if response.status_code == httpx.codes.GONE:
         raise EndpointGoneError(f"{endpoint}: {url} answered 410 Gone")
     if not response.is_success:
@@ -72,7 +74,7 @@ async def fetch_resource(context: JobContext, url: str) -> None:
     after it, the job is done, and there is no next one. If it was only slow and lost its lease,
     the completion is refused, and the upsert is rolled back with it (`LeaseLost`).
     """
-    response = await http.client().get(url)
+    response = await http.client(url).get(url)
     response.raise_for_status()
     async with context.transaction() as connection:
         await connection.execute(

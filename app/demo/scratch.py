@@ -6,6 +6,7 @@ import os
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import psycopg
 from psycopg import sql
@@ -38,7 +39,7 @@ def scratch_database() -> Iterator[str]:
         _execute(server_url, "drop database if exists {} with (force)", name)
         _execute(server_url, "create database {}", name)
         try:
-            yield make_conninfo(server_url, dbname=name)
+            yield _with_database(server_url, name)
         finally:
             with suppress(DemoError):  # the server may be what broke
                 _execute(server_url, "drop database if exists {} with (force)", name)
@@ -54,6 +55,12 @@ def _server() -> Iterator[str]:
         yield server.url
     finally:
         server.close()
+
+
+def _with_database(server_url: str, name: str) -> str:
+    if "://" in server_url:
+        return urlsplit(server_url)._replace(path=f"/{name}").geturl()
+    return make_conninfo(server_url, dbname=name)
 
 
 def _execute(server_url: str, statement: str, name: str) -> None:
