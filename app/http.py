@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
+from typing import TYPE_CHECKING
 
 import httpx
 
 from app.settings import settings
+
+if TYPE_CHECKING:
+    import ssl
 
 # A client looks through all of its connections at every request, so one client with a hundred
 # connections spends its time on that. A few with a few connections each are three times as fast.

@@ -13,10 +13,13 @@ from dataclasses import dataclass, field
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 FAILURE_CODES = (500, 503, 429)
+#: How often an endpoint whose name starts with `flaky` refuses each event before it takes it.
+FLAKY_FAILURES = 2
+FOREVER_S = 3600.0
 
 
 @dataclass(slots=True)
@@ -27,15 +30,20 @@ class Ledger:
     refused: int = 0
     #: Requests to an endpoint that was still busy with another: the lock would not have held.
     overlaps: int = 0
+    #: How often each idempotency key came.
+    tries: Counter[str] = field(default_factory=Counter)
     #: How often each idempotency key was accepted.
     accepted: Counter[str] = field(default_factory=Counter)
     #: The keys that each endpoint accepted, in their order of arrival.
     arrivals: dict[str, list[str]] = field(default_factory=dict)
     busy: Counter[str] = field(default_factory=Counter)
+    #: How often each resource was asked for.
+    fetches: Counter[str] = field(default_factory=Counter)
 
-    def begin(self, endpoint: str) -> None:
+    def begin(self, endpoint: str, key: str) -> None:
         """Book a request's arrival."""
         self.requests += 1
+        self.tries[key] += 1
         self.overlaps += self.busy[endpoint] > 0
         self.busy[endpoint] += 1
 
@@ -71,22 +79,36 @@ class Receiver:
     async def hook(self, request: Request) -> Response:
         """Take an event, or fail now and then."""
         endpoint = request.path_params["endpoint"]
-        self.ledger.begin(endpoint)
+        key = request.headers["idempotency-key"]
+        self.ledger.begin(endpoint, key)
         try:
             await asyncio.sleep(random.uniform(0, self.latency_max_s))
-            return self._answer(endpoint, request.headers["idempotency-key"])
+            return self._answer(endpoint, key)
         finally:
             self.ledger.end(endpoint)
 
     def _answer(self, endpoint: str, key: str) -> Response:
-        if endpoint.startswith("gone"):
+        if (code := self._failure(endpoint, key)) is not None:
             self.ledger.refused += 1
-            return Response(status_code=410)
-        if random.random() < self.failure_rate:
-            self.ledger.refused += 1
-            return Response(status_code=random.choice(FAILURE_CODES))
+            return Response(status_code=code)
         is_new = self.ledger.accept(endpoint, key)
         return JSONResponse({"new": is_new})
+
+    def _failure(self, endpoint: str, key: str) -> int | None:
+        """Return the status code to refuse with, or None. Some endpoints are special."""
+        if endpoint.startswith("gone"):
+            return 410
+        if endpoint.startswith("flaky"):
+            return 500 if self.ledger.tries[key] <= FLAKY_FAILURES else None
+        return random.choice(FAILURE_CODES) if random.random() < self.failure_rate else None
+
+    async def resource(self, request: Request) -> Response:
+        """Return something to be cached; the first to ask for a `stuck…` one gets no answer."""
+        name = request.path_params["name"]
+        self.ledger.fetches[name] += 1
+        if name.startswith("stuck") and self.ledger.fetches[name] == 1:
+            await asyncio.sleep(FOREVER_S)
+        return PlainTextResponse(f"this is {name}")
 
     async def report(self, _: Request) -> Response:
         """Return the totals."""
@@ -95,6 +117,10 @@ class Receiver:
     async def keys(self, _: Request) -> Response:
         """Return how often each idempotency key was accepted."""
         return JSONResponse(self.ledger.accepted)
+
+    async def fetches(self, _: Request) -> Response:
+        """Return how often each resource was asked for."""
+        return JSONResponse(self.ledger.fetches)
 
     async def arrivals(self, request: Request) -> Response:
         """Return the keys that an endpoint accepted, in order."""
@@ -107,8 +133,10 @@ def create(failure_rate: float = 0.0, latency_max_s: float = 0.0) -> Starlette:
     return Starlette(
         routes=[
             Route("/hook/{endpoint}", receiver.hook, methods=["POST"]),
+            Route("/resource/{name}", receiver.resource),
             Route("/report", receiver.report),
             Route("/keys", receiver.keys),
+            Route("/fetches", receiver.fetches),
             Route("/arrivals/{endpoint}", receiver.arrivals),
         ]
     )
