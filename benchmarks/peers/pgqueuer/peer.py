@@ -1,7 +1,9 @@
 """PgQueuer 1.6: durable tables, the log table kept, batches of 200, asyncpg and uvloop.
 
-Driver and event loop are those of its own benchmark; concurrency is unlimited, its default, which
-suits it best. The queue gets the autovacuum settings that its documentation recommends.
+Driver and event loop are among those of its own benchmark. The pool is the faster driver of the
+two for asyncpg: it can claim and complete at the same time (about a fifth more jobs/s than on one
+connection, in runs that alternated). Concurrency is unlimited, its default, which suits it best.
+The queue gets the autovacuum settings that `pgq autovac` applies.
 """
 
 from __future__ import annotations
@@ -13,11 +15,12 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 import uvloop
-from benchmarks.peers.protocol import Description, Order, Sizes, main
 from pgqueuer import PgQueuer
-from pgqueuer.db import AsyncpgDriver
+from pgqueuer.db import AsyncpgDriver, AsyncpgPoolDriver
 from pgqueuer.queries import Queries
 from pgqueuer.types import QueueExecutionMode
+
+from benchmarks.peers.protocol import Description, Order, Sizes, main
 
 if TYPE_CHECKING:
     import asyncio
@@ -55,7 +58,7 @@ class PgQueuerPeer:
             name="PgQueuer",
             version=version("pgqueuer"),
             settings={
-                "driver": f"asyncpg {version('asyncpg')}",
+                "driver": f"asyncpg {version('asyncpg')}, pool",
                 "event loop": f"uvloop {version('uvloop')}",
                 "dequeue batch size": str(DEQUEUE_BATCH_SIZE),
                 "concurrency": "unlimited (default)",
@@ -93,8 +96,8 @@ class PgQueuerPeer:
     async def work(self, order: Order) -> None:
         """Run one worker."""
         logging.getLogger("pgqueuer").setLevel(logging.WARNING)
-        async with _connection(order.database) as connection:
-            queuer = PgQueuer(AsyncpgDriver(connection))
+        async with asyncpg.create_pool(order.database) as pool:
+            queuer = PgQueuer(AsyncpgPoolDriver(pool))
             queuer.qm.shutdown = queuer.sm.shutdown = queuer.shutdown = order.stop
 
             @queuer.entrypoint(ENTRYPOINT)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import procrastinate
 import psycopg
+
 from benchmarks.peers.protocol import Description, Order, Sizes, main
 
 if TYPE_CHECKING:

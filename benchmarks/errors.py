@@ -1,0 +1,11 @@
+"""What can go wrong in a benchmark, told apart by what it means for the result."""
+
+from __future__ import annotations
+
+
+class PeerUnavailable(Exception):
+    """A peer cannot be set up here; it is listed with this reason."""
+
+
+class RunFailed(Exception):
+    """A run ended without a measurement: a process failed or took too long."""
