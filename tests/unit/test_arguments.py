@@ -8,6 +8,7 @@ import math
 import pickle
 from typing import Any
 
+import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,7 +22,7 @@ from forthwith.errors import (
 )
 
 BYTES_MAX = 1024 * 1024
-quick = settings(deadline=None, max_examples=100)
+quick = settings(deadline=None, max_examples=50)
 
 texts = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"))
 scalars = (
@@ -30,7 +31,7 @@ scalars = (
 values = st.recursive(
     scalars | texts,
     lambda inner: st.lists(inner) | st.dictionaries(texts, inner),
-    max_leaves=20,
+    max_leaves=8,
 )
 
 
@@ -206,3 +207,16 @@ def test_a_custom_encoder_has_the_same_limit() -> None:
 def test_the_refusal_of_a_custom_encoder_is_the_cause() -> None:
     error = refusal({"a": Opaque()}, dumps=json.dumps)
     assert isinstance(error.__cause__, TypeError)
+
+
+def test_postgresql_stores_whatever_is_accepted(empty_database_url: str) -> None:
+    arguments = {
+        "text": "".join(map(chr, [*range(1, 300), 0x2028, 0xFFFF, 0x1F600, 0x10FFFF])),
+        "\\u0000": "\\u0000",
+        "": {"": [True, False, None]},
+        "numbers": [0, -1, 2**64, 10**4000, 1.5, 5e-324, 1e22],
+        "deep": nested(DEPTH_MAX - 1),
+    }
+    with psycopg.connect(empty_database_url) as connection:
+        row = connection.execute("select %s::jsonb", [encode(arguments)]).fetchone()
+    assert row == (arguments,)
