@@ -1,7 +1,7 @@
 """The embedded PostgreSQL: a real server, started by its first user and stopped after its last.
 
-Several processes share one server per home directory. Each holds a lock that the kernel releases when
-the process dies, so nothing has to be cleaned up after a kill. See docs/internals/embedded.md.
+Several processes share one server per home directory. Each holds a lock that the kernel releases
+when the process dies, so nothing has to be cleaned up after a kill. See docs/internals/embedded.md.
 """
 
 from __future__ import annotations
@@ -10,15 +10,18 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from forthwith.database import embedded_guard, embedded_place
 from forthwith.database.embedded_cluster import DATABASE, LOG, Address, Cluster, launch, open_log
 from forthwith.database.embedded_place import USE_YOUR_OWN
 from forthwith.errors import EmbeddedUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["EmbeddedServer", "default_home", "open_embedded"]
 
@@ -30,9 +33,9 @@ LOCK_MAX_S = 300.0
 class EmbeddedServer:
     """A running server that this process holds a share of, from open_embedded().
 
-    `home` is the directory that users share, `data` PostgreSQL's data directory, and `url` a connection
-    URL for the database `forthwith` as superuser over the server's unix socket. The share ends with
-    close(), or with the process, however that ends.
+    `home` is the directory that users share, `data` PostgreSQL's data directory, and `url` a
+    connection URL for the database `forthwith` as superuser over the server's unix socket. The
+    share ends with close(), or with the process, however that ends.
     """
 
     home: Path
@@ -82,11 +85,12 @@ def default_home() -> Path:
 def open_embedded(
     home: Path | str | None = None, *, linger_s: float | None = None
 ) -> EmbeddedServer:
-    """Join the embedded server of `home`, started (and first made) if need be, and return a share of it.
+    """Join the embedded server of `home`, made and started if need be, and return a share of it.
 
     Blocks until the server answers. Without `home`, default_home() is used. The server stops
-    `linger_s` seconds (by default FORTHWITH_EMBEDDED_LINGER_S, or 2) after its last share is gone; the
-    first user's value counts. Each call returns a share of its own, so closing one leaves the others.
+    `linger_s` seconds (by default FORTHWITH_EMBEDDED_LINGER_S, or 2) after its last share is gone;
+    the first user's value counts. Each call returns a share of its own, so closing one leaves the
+    others.
 
     Raises EmbeddedUnavailable, which says what happened and what to do.
 
@@ -143,7 +147,7 @@ def _ensure_guard(cluster: Cluster, linger_s: float) -> None:
 
 
 def _interpreter() -> str:
-    """A Python to run the guard with; sys.executable is another program where Python is embedded."""
+    """A Python to run the guard with: sys.executable, unless another program embeds Python."""
     if Path(sys.executable or "").name.startswith(("python", "pypy")):
         return sys.executable
     return str(Path(sys.prefix) / "bin" / f"python{sys.version_info[0]}.{sys.version_info[1]}")
@@ -191,6 +195,7 @@ def _as_unavailable(home: Path) -> Iterator[None]:
         yield
     except (OSError, subprocess.SubprocessError) as error:
         raise EmbeddedUnavailable(
-            f"The embedded PostgreSQL of {home} could not be used: {error}. The directory must be one "
-            f"that user id {os.geteuid()} can write to, on a file system with flock. {USE_YOUR_OWN}"
+            f"The embedded PostgreSQL of {home} could not be used: {error}. The directory must be "
+            f"one that user id {os.geteuid()} can write to, on a file system with flock. "
+            f"{USE_YOUR_OWN}"
         ) from error

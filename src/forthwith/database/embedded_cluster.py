@@ -32,9 +32,9 @@ LOG_SIZE_MAX = 10 * 1024 * 1024
 LOG_LINES_SHOWN = 15
 
 SETTINGS = """\
-# Written by forthwith at each start. To change a setting, add it to data/postgresql.conf below the line
-# that includes this file, or use ALTER SYSTEM. Durability (fsync, full_page_writes, synchronous_commit)
-# is PostgreSQL's default: on.
+# Written by forthwith at each start. To change a setting, add it to data/postgresql.conf below the
+# line that includes this file, or use ALTER SYSTEM. Durability (fsync, full_page_writes,
+# synchronous_commit) is PostgreSQL's default: on.
 listen_addresses = ''
 port = 5432
 unix_socket_permissions = 0700
@@ -113,9 +113,10 @@ class Cluster:
     def _check_reach(self) -> None:
         if not self.account.can_enter(self.base):
             raise EmbeddedUnavailable(
-                f"The account {self.account.name}, under which root's PostgreSQL runs, cannot enter "
-                f"{self.base}. Let it through the directories above, or set FORTHWITH_POSTGRES_USER to "
-                f"an account that can, or FORTHWITH_HOME to a new place. {USE_YOUR_OWN}"
+                f"Root's PostgreSQL runs under the account {self.account.name}, which cannot enter "
+                f"{self.base}. Let it through the directories above, or set "
+                "FORTHWITH_POSTGRES_USER to an account that can, or FORTHWITH_HOME to a new place. "
+                f"{USE_YOUR_OWN}"
             )
 
     def _make(self, programs: Path) -> None:
@@ -168,15 +169,15 @@ class Cluster:
         if found != str(POSTGRES_MAJOR):
             raise EmbeddedUnavailable(
                 f"The data in {self.data} were made by PostgreSQL {found}, and this is PostgreSQL "
-                f"{POSTGRES_MAJOR}. Take them over with pg_dump or pg_upgrade of PostgreSQL {found}, or "
-                f"set FORTHWITH_HOME to a new directory. {USE_YOUR_OWN}"
+                f"{POSTGRES_MAJOR}. Take them over with pg_dump of PostgreSQL {found}, or set "
+                f"FORTHWITH_HOME to a new directory. {USE_YOUR_OWN}"
             )
         owner = self.data.stat().st_uid
         if owner != self.account.uid:
             raise EmbeddedUnavailable(
                 f"The data in {self.data} belong to user id {owner}, and the server would run as "
-                f"{self.account.uid}. Run as the user who made them, or set FORTHWITH_HOME to a new "
-                f"directory. {USE_YOUR_OWN}"
+                f"{self.account.uid}. Run as the user who made them, or set FORTHWITH_HOME to a "
+                f"new directory. {USE_YOUR_OWN}"
             )
 
     # Starting
@@ -201,8 +202,8 @@ class Cluster:
     def _clear_stale(self, lines: list[str], socket: Path) -> None:
         """Remove pid files that PostgreSQL would respect although their server is dead.
 
-        It sees a process with that number, and cannot tell that it is a zombie (nobody reaps in many a
-        container) or another program (numbers repeat in a restarted container). We hold
+        It sees a process with that number, and cannot tell that it is a zombie (nobody reaps in
+        many a container) or another program (numbers repeat in a restarted container). We hold
         `server.lock`, so we know.
         """
         pid = int(lines[0]) if lines else 0
@@ -216,7 +217,7 @@ class Cluster:
         return open_log(self.home)
 
     def _wait_until_ready(self, stale: list[str]) -> Address:
-        """Wait for the server to say in `postmaster.pid` that it accepts connections, then connect."""
+        """Wait until `postmaster.pid` says that the server accepts connections, then connect."""
         deadline = time.monotonic() + START_MAX_S
         while time.monotonic() < deadline:
             lines = embedded_guard.read_pid_file(self.data)
@@ -254,7 +255,8 @@ class Cluster:
             lines = self.log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:]
             what += f"\nThe end of {self.log}:\n" + "\n".join(f"  {line}" for line in lines)
         return EmbeddedUnavailable(
-            f"{what}\nThe data are in {self.data}. Fix what the log names and try again. {USE_YOUR_OWN}"
+            f"{what}\nThe data are in {self.data}. Fix what the log names and try again. "
+            f"{USE_YOUR_OWN}"
         )
 
 
@@ -265,7 +267,7 @@ def open_log(home: Path) -> IO[bytes]:
 
 
 def launch(command: list[str], *, log: IO[bytes], inherit: int, **options: Any) -> None:
-    """Start a process that is not our child, in a session of its own: no signal meant for us reaches it.
+    """Start a process that is not our child, in a session that no signal meant for us reaches.
 
     It writes to `log`, and inherits the descriptor `inherit` with the lock on it.
     """

