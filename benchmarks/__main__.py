@@ -8,16 +8,20 @@ import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.table import Table as RichTable
 
 from benchmarks import child, conditions, environment, table
-from benchmarks.errors import PeerUnavailable, RunFailed
+from benchmarks.errors import RunError, SetUpError
 from benchmarks.results import PeerResult, Result, Run
 from benchmarks.scenarios import SCENARIOS, SHORT_TIMEOUT_S, Contender, Plan
 from benchmarks.server import Server, open_server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 RESULTS = Path(__file__).parent / "results"
 ROUNDS = {"burn_down": 5, "pickup": 2, "memory": 1}
@@ -111,8 +115,8 @@ async def _contender(name: str, result: Result) -> Contender | None:
             python = await asyncio.to_thread(environment.interpreter, name)
             async with child.start(python, name, "describe") as process:
                 described = await process.expect("described", SHORT_TIMEOUT_S)
-    except (PeerUnavailable, RunFailed) as error:
-        console.print(f"[yellow]{name} cannot be set up: {error}", highlight=False)
+    except (SetUpError, RunError) as error:
+        console.print(f"{name} cannot be set up: {error}", style="yellow", markup=False)
         result.peers.append(PeerResult(name, name, unavailable=str(error)))
         return None
     title, version, settings = described["name"], described["version"], described["settings"]
@@ -126,12 +130,12 @@ async def _run(server: Server, plan: Plan, scenario: str, contender: Contender, 
     with console.status(label), server.database() as database:
         try:
             run = await SCENARIOS[scenario](contender, plan, database, number)
-        except RunFailed as error:
+        except RunError as error:
             run = Run(scenario, "", contender.peer, number, 0, problems=[str(error)])
     shown = {name: f"{value:,.1f}" for name, value in run.values.items()}
     console.print(f"{label}: {_joined(shown)}", highlight=False)
     for problem in run.problems:
-        console.print(f"[red]{label}: {problem}", highlight=False)
+        console.print(f"{label}: {problem}", style="red", markup=False, highlight=False)
     return run
 
 
@@ -143,15 +147,15 @@ def _show(result: Result, path: Path) -> None:
     for found in table.tables(result):
         shown = RichTable(title=found.title, title_justify="left")
         for index, heading in enumerate(found.headings):
-            shown.add_column(heading, justify="right" if index else "left")
+            shown.add_column(heading, justify="right" if index else "left", no_wrap=True)
         for row in found.rows:
-            shown.add_row(*row)
+            shown.add_row(*(cell.replace(" (", "\n(") for cell in row))
         console.print(shown)
     console.print(
         "Median of the rounds (lowest to highest). Every job was checked in the database."
     )
-    for problem in result.problems():
-        console.print(f"[red]{problem}", highlight=False)
+    for note in table.notes(result):
+        console.print(note, style="red", markup=False, highlight=False)
     console.print(f"Raw result: {path}", highlight=False, soft_wrap=True)
 
 
@@ -164,7 +168,7 @@ def _file_name(result: Result) -> str:
 
 
 @contextlib.contextmanager
-def _leaving_by_signal():  # type: ignore[no-untyped-def]
+def _leaving_by_signal() -> Iterator[None]:
     """Make SIGTERM leave as Ctrl-C does, through every block that stops or drops something."""
 
     def interrupt(*_: object) -> None:

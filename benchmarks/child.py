@@ -9,9 +9,9 @@ import os
 import signal
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from benchmarks.errors import RunFailed
+from benchmarks.errors import RunError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,33 +29,39 @@ class Child:
         self._log = log
 
     async def expect(self, event: str, timeout_s: float) -> dict[str, Any]:
-        """The next line, which must be `event`. Raises RunFailed if another, none, or too late."""
-        assert self._process.stdout is not None
+        """The next line, which must be `event`. Raises RunError if another, none, or too late."""
         try:
-            line = await asyncio.wait_for(self._process.stdout.readline(), timeout_s)
+            line = await asyncio.wait_for(self._lines.readline(), timeout_s)
         except TimeoutError:
-            raise RunFailed(f"{self._command}: no {event!r} within {timeout_s:.0f} s") from None
+            raise RunError(f"{self._command}: no {event!r} within {timeout_s:.0f} s") from None
         if not line:
-            raise RunFailed(f"{self._command}: ended before {event!r}: {self._complaint()}")
+            raise RunError(f"{self._command}: ended before {event!r}: {self._complaint()}")
         said: dict[str, Any] = json.loads(line)
         if said["event"] != event:
-            raise RunFailed(f"{self._command}: said {said['event']!r} instead of {event!r}")
+            raise RunError(f"{self._command}: said {said['event']!r} instead of {event!r}")
         return said
 
     async def write(self, line: str) -> None:
         """Send a line to the command's standard input."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{line}\n".encode())
-        await self._process.stdin.drain()
+        self._input.write(f"{line}\n".encode())
+        await self._input.drain()
 
     async def ended(self, timeout_s: float) -> None:
-        """Wait for the end. Raises RunFailed if it is an unhappy one."""
+        """Wait for the end. Raises RunError if it is an unhappy one."""
         try:
             await asyncio.wait_for(self._process.wait(), timeout_s)
         except TimeoutError:
-            raise RunFailed(f"{self._command}: did not end") from None
+            raise RunError(f"{self._command}: did not end") from None
         if self._process.returncode:
-            raise RunFailed(f"{self._command}: {self._complaint()}")
+            raise RunError(f"{self._command}: {self._complaint()}")
+
+    @property
+    def _lines(self) -> asyncio.StreamReader:
+        return cast("asyncio.StreamReader", self._process.stdout)
+
+    @property
+    def _input(self) -> asyncio.StreamWriter:
+        return cast("asyncio.StreamWriter", self._process.stdin)
 
     def _complaint(self) -> str:
         lines = self._log.read_text(errors="replace").strip().splitlines()

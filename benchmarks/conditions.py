@@ -46,7 +46,7 @@ def commit() -> str:
         changed = _git("status", "--porcelain", "--untracked-files=no", "--", "src", "benchmarks")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return f"{head}+changes" if changed else head
+    return f"{head}-changed" if changed else head
 
 
 def _git(*arguments: str) -> str:

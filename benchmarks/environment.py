@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.errors import PeerUnavailable
+from benchmarks.errors import SetUpError
 
 BENCHMARKS = Path(__file__).parent
 PEERS = BENCHMARKS / "peers"
@@ -26,7 +26,7 @@ def interpreter(peer: str) -> Path:
     """The Python to run `peer` with; makes its environment when it is missing or out of date.
 
     A peer without a `requirements.txt` (forthwith) runs in the project's own environment.
-    Raises PeerUnavailable with the last line of what venv or pip said.
+    Raises SetUpError with the last line of what venv or pip said.
     """
     requirements = PEERS / peer / "requirements.txt"
     if not requirements.exists():
@@ -59,7 +59,7 @@ def _run(command: list[str]) -> None:
             command, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise PeerUnavailable(str(error)) from error
+        raise SetUpError(str(error)) from error
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()
-        raise PeerUnavailable(f"{' '.join(command[1:4])} failed: {said[-1]}")
+        raise SetUpError(f"{' '.join(command[1:4])} failed: {said[-1]}")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 
-class PeerUnavailable(Exception):
+class SetUpError(Exception):
     """A peer cannot be set up here; it is listed with this reason."""
 
 
-class RunFailed(Exception):
+class RunError(Exception):
     """A run ended without a measurement: a process failed or took too long."""

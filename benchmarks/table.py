@@ -41,9 +41,8 @@ def _hundredths(value: float) -> str:
 COLUMNS = {
     "burn_down": [
         Column("jobs/s", "jobs_per_s", _whole),
-        Column("jobs/s from first start", "jobs_per_s_from_first_start", _whole),
+        Column("from first start", "jobs_per_s_from_first_start", _whole),
         Column("deferred/s", "deferred_per_s", _whole),
-        Column("peak RSS, MiB", "rss_peak_mib", _tenths),
     ],
     "pickup": [
         Column("p50, ms", "p50_ms", _hundredths),
@@ -51,7 +50,6 @@ COLUMNS = {
         Column("max, ms", "max_ms", _hundredths),
     ],
     "memory": [
-        Column("waiting", "waiting", _whole),
         Column("drained", "drained", _whole),
         Column("RSS before, MiB", "rss_before_mib", _tenths),
         Column("peak RSS, MiB", "rss_peak_mib", _tenths),
@@ -64,6 +62,16 @@ TITLES = {
 }
 
 
+def notes(result: Result) -> list[str]:
+    """What a reader of the tables must not miss: who is not in them, and what went wrong."""
+    absent = [
+        f"{peer.name} could not be set up: {peer.unavailable}"
+        for peer in result.peers
+        if peer.unavailable
+    ]
+    return [*absent, *result.problems()]
+
+
 def tables(result: Result) -> list[Table]:
     """A table for each scenario that ran, in the order of COLUMNS."""
     scenarios = [name for name in COLUMNS if any(run.scenario == name for run in result.runs)]
@@ -74,7 +82,7 @@ def _table(result: Result, scenario: str) -> Table:
     columns = COLUMNS[scenario]
     headings = ["peer", "jobs", "rounds", *(column.heading for column in columns)]
     if scenario == "burn_down":
-        headings.append("forthwith is")
+        headings.append("forthwith")
     rows = [_row(result, scenario, peer.peer) for peer in result.peers]
     return Table(TITLES[scenario], headings, rows)
 
@@ -84,9 +92,7 @@ def _row(result: Result, scenario: str, peer: str) -> list[str]:
     title = f"{entry.name} {entry.version}".strip()
     runs = measured(result, scenario, peer)
     if not runs:
-        failed = any(run.scenario == scenario and run.peer == peer for run in result.runs)
-        why = entry.unavailable or ("every run failed" if failed else "not run")
-        return [title, f"— {why}"]
+        return [title, "unavailable" if entry.unavailable else "failed"]
     cells = [_cell(runs, column) for column in COLUMNS[scenario]]
     row = [title, _whole(runs[0].jobs), str(len(runs)), *cells]
     return [*row, _ratio(result, peer)] if scenario == "burn_down" else row
@@ -114,7 +120,7 @@ def _cell(runs: list[Run], column: Column) -> str:
     median = column.show(found.median)
     if found.low == found.high:
         return median
-    return f"{median} ({column.show(found.low)}–{column.show(found.high)})"
+    return f"{median} ({column.show(found.low)} to {column.show(found.high)})"
 
 
 def _ratio(result: Result, peer: str) -> str:
@@ -122,4 +128,4 @@ def _ratio(result: Result, peer: str) -> str:
     theirs = median_of(result, "burn_down", peer, "jobs_per_s")
     if peer == "forthwith" or ours is None or theirs is None:
         return ""
-    return f"{ours.median / theirs.median:,.1f}× as fast"
+    return f"{ours.median / theirs.median:,.1f}x as fast"

@@ -209,8 +209,8 @@ async def _work(peer: Peer, arguments: argparse.Namespace) -> None:
         began_ns = time.monotonic_ns()
         worker = asyncio.ensure_future(peer.work(order))
         await _reached(tally, worker)
-        while until_empty and not await drained():
-            await asyncio.sleep(DRAINED_POLL_INTERVAL_S)
+        if until_empty:
+            await _until(drained)
         ended_ns = time.monotonic_ns()
         stop.set()
         await worker
@@ -227,10 +227,15 @@ async def _work(peer: Peer, arguments: argparse.Namespace) -> None:
     )
 
 
+async def _until(drained: Callable[[], Awaitable[bool]]) -> None:
+    # Asking is the only way to know: what counts is what the database says, not the worker.
+    while not await drained():  # noqa: ASYNC110
+        await asyncio.sleep(DRAINED_POLL_INTERVAL_S)
+
+
 async def _reached(tally: Tally, worker: asyncio.Future[None]) -> None:
     """Wait for the target, or for a worker that ends (or fails) before it."""
-    reached = asyncio.ensure_future(tally.reached.wait())
-    await asyncio.wait({reached, worker}, return_when=asyncio.FIRST_COMPLETED)
-    if not tally.reached.is_set():
-        reached.cancel()
-        await worker
+    worker.add_done_callback(lambda _: tally.reached.set())
+    await tally.reached.wait()
+    if worker.done():
+        worker.result()  # raises what the worker failed with

@@ -28,7 +28,7 @@ class ProcrastinateDeferrer:
 
     async def defer_batch(self, numbers: Sequence[int]) -> None:
         """Defer many in one call."""
-        await self._deferrer.batch_defer_async(*({"number": number} for number in numbers))
+        await self._deferrer.batch_defer_async(*[{"number": number} for number in numbers])
 
     async def defer_one(self, number: int) -> None:
         """Defer one."""
