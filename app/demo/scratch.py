@@ -59,7 +59,9 @@ def _server() -> Iterator[str]:
 
 def _with_database(server_url: str, name: str) -> str:
     if "://" in server_url:
-        return urlsplit(server_url)._replace(path=f"/{name}").geturl()
+        parts = urlsplit(server_url)
+        query = f"?{parts.query}" if parts.query else ""
+        return f"{parts.scheme}://{parts.netloc}/{name}{query}"
     return make_conninfo(server_url, dbname=name)
 
 

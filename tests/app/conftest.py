@@ -1,0 +1,35 @@
+"""Running relays, one for a module's tests: each test has endpoints and events of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.app.relay import Relay, running_relay
+from tests.support.databases import Databases
+
+
+@pytest.fixture(scope="module")
+def module_database_url(databases: Databases) -> Iterator[str]:
+    """The URL of a database for a module's tests."""
+    name, url = databases.create_clone()
+    yield url
+    databases.drop(name)
+
+
+@pytest.fixture(scope="module")
+def relay(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
+    """A relay that runs its worker inside the service."""
+    logs = tmp_path_factory.mktemp("relay")
+    with running_relay(module_database_url, logs, RELAY_RUN_WORKER="1") as relay:
+        yield relay
+
+
+@pytest.fixture(scope="module")
+def idle_relay(
+    module_database_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Relay]:
+    """A relay without a worker: what it accepts stays waiting."""
+    with running_relay(module_database_url, tmp_path_factory.mktemp("relay")) as relay:
+        yield relay

@@ -1,0 +1,78 @@
+"""Deliveries, by a worker inside the service, to a receiver with known faults."""
+
+from __future__ import annotations
+
+from tests.app.relay import Relay
+
+
+def post(relay: Relay, *events: dict[str, object]) -> list[int]:
+    """Post events in bulk and return their jobs' ids."""
+    response = relay.service.post("/events/bulk", json=list(events))
+    assert response.status_code == 202, response.text
+    return [receipt["job_id"] for receipt in response.json()]
+
+
+def test_event_is_delivered_with_its_idempotency_key(relay: Relay) -> None:
+    (job_id,) = post(relay, relay.event("plain", endpoint="plain"))
+
+    assert relay.finished_job(job_id)["status"] == "succeeded"
+    assert relay.receiver.get("/arrivals/plain").json() == ["plain"]
+
+
+def test_refused_event_is_retried_until_it_is_taken(relay: Relay) -> None:
+    (job_id,) = post(relay, relay.event("bumpy", endpoint="flaky"))
+
+    job = relay.finished_job(job_id)
+
+    assert job["status"] == "succeeded"
+    assert [error["attempt"] for error in job["errors"]] == [1, 2]
+    assert {error["kind"] for error in job["errors"]} == {"failed"}
+    assert all("answered 500" in error["message"] for error in job["errors"])
+    assert all("DeliveryError" in error["traceback"] for error in job["errors"])
+    assert relay.receiver.get("/arrivals/flaky").json() == ["bumpy"]
+
+
+def test_endpoint_that_is_gone_is_not_tried_again(relay: Relay) -> None:
+    (job_id,) = post(relay, relay.event("unwanted", endpoint="gone"))
+
+    job = relay.finished_job(job_id)
+
+    assert job["status"] == "failed"
+    (error,) = job["errors"]
+    assert error["exception_type"].endswith("EndpointGoneError")
+    assert relay.receiver.get("/arrivals/gone").json() == []
+
+
+def test_unreachable_receiver_is_retried(relay: Relay) -> None:
+    event = relay.event("nobody") | {"url": "http://127.0.0.1:9/hook/nobody"}
+    (job_id,) = post(relay, event)
+
+    job = relay.finished_job(job_id)
+
+    assert job["status"] == "failed"
+    assert job["attempts"] == len(job["errors"]) == 12
+
+
+def test_deliveries_to_an_endpoint_keep_their_order(relay: Relay) -> None:
+    ids = [f"ordered-{number:02}" for number in range(40)]
+    others = [relay.event(f"other-{number}", endpoint=f"other-{number}") for number in range(40)]
+
+    mixed = []
+    for event_id, other in zip(ids, others, strict=True):
+        mixed += [relay.event(event_id, endpoint="ordered"), other]
+    jobs = post(relay, *mixed)
+
+    assert {relay.finished_job(job_id)["status"] for job_id in jobs} == {"succeeded"}
+    assert relay.receiver.get("/arrivals/ordered").json() == ids
+    assert relay.receiver.get("/report").json()["overlaps"] == 0
+
+
+def test_delivered_event_may_come_again_under_the_same_key(relay: Relay) -> None:
+    event = relay.event("returning", endpoint="returning")
+    (first,) = post(relay, event)
+    relay.finished_job(first)
+
+    (second,) = post(relay, event)
+    relay.finished_job(second)
+
+    assert relay.receiver.get("/arrivals/returning").json() == ["returning", "returning"]
