@@ -13,6 +13,7 @@ import psycopg
 from psycopg import sql
 
 import forthwith
+from tests.support.waiting import wait_until_sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +53,22 @@ class Databases:
     def drop(self, name: str) -> None:
         """Drop a database, whoever is still connected to it."""
         self._run("drop database if exists {} with (force)", name)
+
+    def backends(self, url: str) -> int:
+        """Return how many connections there are to the database of `url`."""
+        query = "select count(*) from pg_stat_activity where datname = %s"
+        [(backends,)] = self._connection.execute(query, [_name(url)]).fetchall()
+        return int(backends)
+
+    def transactions(self, url: str) -> int:
+        """Wait until nobody is connected to the database; return how many transactions it has had.
+
+        Backends report what they counted a while later, and at the latest when they leave.
+        """
+        wait_until_sync(lambda: self.backends(url) == 0)
+        query = "select xact_commit + xact_rollback from pg_stat_database where datname = %s"
+        [(transactions,)] = self._connection.execute(query, [_name(url)]).fetchall()
+        return int(transactions)
 
     def drop_leftovers(self) -> None:
         """Drop the clones of test processes that were killed before they could do it themselves."""
@@ -113,6 +130,10 @@ def migrations_digest() -> str:
 def replace_database(url: str, name: str) -> str:
     """Return `url` with the database `name` in place of its own."""
     return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+def _name(url: str) -> str:
+    return urlsplit(url).path.removeprefix("/")
 
 
 def _is_alive(pid: int) -> bool:
