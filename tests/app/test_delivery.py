@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tests.app.relay import Relay
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.app.relay import Relay
 
 
 def post(relay: Relay, *events: dict[str, object]) -> list[int]:

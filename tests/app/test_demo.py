@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import psycopg
@@ -18,6 +18,9 @@ import pytest
 from app.demo.children import ROOT
 from app.demo.scratch import PREFIX
 from tests.support.waiting import wait_until_sync
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SMALL = ("--events", "300", "--endpoints", "20", "--port", "0", "--receiver-port", "0")
 

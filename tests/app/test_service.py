@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
 from tests.app.relay import Relay, running_relay
-from tests.support.databases import Databases
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.databases import Databases
 
 
 def waiting(relay: Relay, prefix: str) -> list[str]:
