@@ -6,9 +6,13 @@ import functools
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar, overload
 
 import procrastinate
+import procrastinate.tasks
 from procrastinate.jobs import DEFAULT_PRIORITY, DEFAULT_QUEUE
 
 from forthwith import upstream
+from forthwith.deferrer import OPTIONS, ConfigureTaskOptions
+from forthwith.errors import InvalidArgument
+from forthwith.options import check_known, kind
 from forthwith.task import CRASHES_MAX, OnCrash, Task
 
 if TYPE_CHECKING:
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
 
     from procrastinate.middleware import TaskMiddleware
     from procrastinate.retry import RetryValue
+    from typing_extensions import Unpack
 
     from forthwith.context import JobContext
 
@@ -23,6 +28,7 @@ __all__ = ["Blueprint"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Args = ParamSpec("Args")
 
 
 class Blueprint(procrastinate.Blueprint):
@@ -106,3 +112,36 @@ class Blueprint(procrastinate.Blueprint):
             return task
 
         return declare if _func is None else declare(_func)
+
+    def periodic(
+        self, *, cron: str, periodic_id: str = "", **configure_kwargs: Unpack[ConfigureTaskOptions]
+    ) -> Callable[
+        [procrastinate.tasks.Task[P, R, Concatenate[int, Args]]],
+        procrastinate.tasks.Task[P, R, Args],
+    ]:
+        """Defer the task below at each time of a cron expression, with the argument `timestamp`.
+
+        - `cron`: five columns, or six with the seconds last.
+        - `periodic_id`: tells schedules of the same task apart.
+        - further options: see `Task.configure`.
+
+        Raises `InvalidArgument` for an expression that is wrong or whose time never comes, and for
+        an unknown option.
+
+        ```python
+        @app.periodic(cron="0 4 * * *")
+        @app.task
+        async def clean_up(timestamp: int) -> None: ...
+        ```
+        """
+        _check_cron(cron)
+        check_known(configure_kwargs, OPTIONS)
+        return super().periodic(cron=cron, periodic_id=periodic_id, **configure_kwargs)
+
+
+def _check_cron(cron: object) -> None:
+    if not isinstance(cron, str):
+        raise InvalidArgument("cron", f"must be a string such as '0 4 * * *', not {kind(cron)}")
+    problem = upstream.cron_problem(cron)
+    if problem:
+        raise InvalidArgument("cron", problem)

@@ -6,7 +6,9 @@ wrapped here, so that a new Procrastinate release is checked by reading one file
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+
+from procrastinate.periodic import PeriodicTask
 
 if TYPE_CHECKING:
     import procrastinate
@@ -19,3 +21,18 @@ def register_task(blueprint: procrastinate.Blueprint, task: Task[..., Any, ...])
     Procrastinate only registers tasks that its own decorator made. Raises `TaskAlreadyRegistered`.
     """
     blueprint._register_task(task)
+
+
+def cron_problem(cron: str) -> str | None:
+    """Say what is wrong with a cron expression, or return None.
+
+    Procrastinate itself looks at it only when a worker starts.
+    """
+    probe: PeriodicTask[..., Any, ...] = PeriodicTask(
+        task=cast("Any", None), cron=cron, periodic_id="", configure_kwargs={}
+    )
+    try:
+        probe.croniter.get_next()
+    except ValueError as error:  # croniter's errors for expressions and for dates that never come
+        return str(error)
+    return None

@@ -334,6 +334,18 @@ def test_a_periodic_task_is_registered(memory: MemoryApp) -> None:
     assert ("tick", "") in memory.periodic_registry.periodic_tasks
 
 
+@pytest.mark.parametrize("cron", ["", "nope", "61 * * * *", "* * * *", "0 0 30 2 *", None, 5])
+def test_a_cron_expression_that_never_comes_true_is_refused(memory: MemoryApp, cron: Any) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        memory.periodic(cron=cron)
+    assert refused.value.argument == "cron"
+
+
+def test_a_wrong_option_of_a_periodic_task_is_refused(memory: MemoryApp) -> None:
+    with pytest.raises(InvalidArgument, match="did you mean lock"):
+        memory.periodic(cron="* * * * *", lok="l")  # type: ignore[call-arg]
+
+
 def test_a_job_of_an_unknown_task_is_configured_by_name(memory: MemoryApp) -> None:
     deferrer = configure_task(
         name="elsewhere", job_manager=memory.job_manager, queue="far", crashes_max=2
