@@ -27,6 +27,8 @@ RESULTS = Path(__file__).parent / "results"
 ROUNDS = {"burn_down": 5, "pickup": 2, "memory": 1}
 ROUNDS_QUICK = {"burn_down": 2, "pickup": 1, "memory": 1}
 console = Console()
+if not console.is_terminal:
+    console.width = 120
 
 
 @click.command()

@@ -40,25 +40,25 @@ def _hundredths(value: float) -> str:
 
 COLUMNS = {
     "burn_down": [
-        Column("jobs/s", "jobs_per_s", _whole),
+        Column("run", "jobs_per_s", _whole),
         Column("from first start", "jobs_per_s_from_first_start", _whole),
-        Column("deferred/s", "deferred_per_s", _whole),
+        Column("deferred", "deferred_per_s", _whole),
     ],
     "pickup": [
-        Column("p50, ms", "p50_ms", _hundredths),
-        Column("p99, ms", "p99_ms", _hundredths),
-        Column("max, ms", "max_ms", _hundredths),
+        Column("p50", "p50_ms", _hundredths),
+        Column("p99", "p99_ms", _hundredths),
+        Column("max", "max_ms", _hundredths),
     ],
     "memory": [
         Column("drained", "drained", _whole),
-        Column("RSS before, MiB", "rss_before_mib", _tenths),
-        Column("peak RSS, MiB", "rss_peak_mib", _tenths),
+        Column("before", "rss_before_mib", _tenths),
+        Column("peak", "rss_peak_mib", _tenths),
     ],
 }
 TITLES = {
-    "burn_down": "burn_down: a full queue, one worker process",
-    "pickup": "pickup: from defer to start, idle worker",
-    "memory": "memory: the worker beside a long queue",
+    "burn_down": "burn_down: a full queue, one worker process, jobs per second",
+    "pickup": "pickup: from defer to start, idle worker, in milliseconds",
+    "memory": "memory: the worker beside a long queue, resident set in MiB",
 }
 
 

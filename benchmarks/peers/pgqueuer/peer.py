@@ -2,7 +2,7 @@
 
 Driver and event loop are among those of its own benchmark. The pool is the faster driver of the
 two for asyncpg: it can claim and complete at the same time (about a fifth more jobs/s than on one
-connection, in runs that alternated). Concurrency is unlimited, its default, which suits it best.
+connection, in runs that alternated). Concurrency is unlimited, its default.
 The queue gets the autovacuum settings that `pgq autovac` applies.
 """
 
