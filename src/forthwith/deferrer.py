@@ -45,6 +45,15 @@ class JobToDefer(procrastinate.jobs.Job):
     #: The crash at which the job is failed rather than run again.
     crashes_max: int = CRASHES_MAX
 
+    def evolve(self, **kwargs: Any) -> JobToDefer:
+        """Return a copy with these fields changed.
+
+        Each deferred job passes here twice, and attrs' own way takes twice the time.
+        """
+        fields = {**vars(self), **kwargs}
+        fields.pop("call_string", None)  # Procrastinate caches it among the fields
+        return JobToDefer(**fields)
+
 
 class JobDeferrer(procrastinate.jobs.JobDeferrer):
     """A configured job that waits for its arguments: what `Task.configure` returns.

@@ -178,6 +178,14 @@ def test_options_of_configure_may_be_called_like_anything(memory: MemoryApp) -> 
     assert stored(memory, job_id)["args"] == {"self": 1, "job": 2, "connection": 3}
 
 
+def test_a_changed_job_shows_its_new_arguments(send: Task[..., Any, ...]) -> None:
+    job = send.configure().make_new_job(to="ada")
+    assert "ada" in job.call_string
+    changed = job.evolve(id=7, task_kwargs={"to": "eve"})
+    assert isinstance(changed, JobToDefer)
+    assert changed.call_string == "send[7](to='eve')"
+
+
 def test_a_configured_jobs_arguments_are_the_callers_no_more(
     send: Task[..., Any, ...],
 ) -> None:
