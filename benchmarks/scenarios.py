@@ -177,8 +177,8 @@ def _problems(
     unfinished = server.count(database, contender.description["unfinished_sql"])
     once, never = worked["ran_once"], worked["ran_never"]
     checks = {
-        f"{jobs - once - never} jobs ran more than once": once + never != jobs,
-        f"{succeeded} jobs in the history, but {once} ran": succeeded != once,
+        f"{jobs - once - never} job(s) ran more than once": once + never != jobs,
+        f"{succeeded} jobs in the history, but {once} ran once": succeeded != once,
         f"{jobs - succeeded - unfinished} of {jobs} jobs lost": succeeded + unfinished != jobs,
         f"{unfinished} jobs left over": all_done and unfinished != 0,
     }
