@@ -19,7 +19,7 @@ import psycopg
 import pytest
 
 import forthwith
-from forthwith.database import embedded_guard, embedded_place
+from forthwith.database import embedded_binaries, embedded_guard, embedded_place
 from forthwith.database.embedded import EmbeddedServer, default_home, open_embedded
 from forthwith.errors import EmbeddedUnavailable
 
@@ -213,6 +213,7 @@ def test_closing_one_share_leaves_the_other(made_home: Path, server: EmbeddedSer
 
 def test_socket_directory_goes_with_the_last_user(made_home: Path, server: EmbeddedServer) -> None:
     [(socket,)] = execute(server.url, "show unix_socket_directories")
+    server.stop("immediate")  # even one that does not run any more
     server.close()
     wait_until_stopped(made_home)
     assert not Path(socket).exists()
@@ -382,7 +383,7 @@ def _permissions(path: Path) -> tuple[int, int, int]:
 def test_root_leaves_permissions_above_and_accounts_alone(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wheel = embedded_place.find_wheel()
+    wheel = embedded_binaries.find_wheel()
     above = [*directory.parents, directory, *wheel.parents, wheel]
     before = {path: _permissions(path) for path in above}
     accounts = Path("/etc/passwd").read_bytes()
@@ -413,7 +414,7 @@ def test_root_may_have_its_home_where_the_server_cannot_go(directory: Path) -> N
 def test_root_may_have_the_wheel_where_the_server_cannot_go(directory: Path, home: Path) -> None:
     closed = directory / "closed"
     closed.mkdir(mode=0o700)
-    wheel = embedded_place.find_wheel()
+    wheel = embedded_binaries.find_wheel()
     unneeded = shutil.ignore_patterns("pginstall", "include", "*.a")
     for part in (wheel, wheel.with_name(f"{wheel.name}.libs")):
         shutil.copytree(part, closed / part.name, symlinks=True, ignore=unneeded)
@@ -442,7 +443,7 @@ def test_account_that_does_not_exist_is_refused(
 @as_root
 def test_ordinary_user_runs_the_server_as_itself(directory: Path) -> None:
     """With whatever Python of our version nobody can run."""
-    nobody = {"user": "nobody", "group": "nogroup", "extra_groups": []}
+    nobody: dict[str, Any] = {"user": "nobody", "group": "nogroup", "extra_groups": []}
     paths = [str(Path(package.__file__ or "").parents[1]) for package in (forthwith, psycopg)]
     environment = {"PYTHONPATH": os.pathsep.join(paths), "PATH": os.environ["PATH"]}
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}"

@@ -136,14 +136,15 @@ def _take_share(home: Path) -> int:
 
 
 def _ensure_guard(cluster: Cluster, linger_s: float) -> None:
-    """Start the guard if there is none. It inherits its lock, so there is no moment without."""
+    """Start the guard if there is none; its lock is taken here already, and inherited."""
     with embedded_guard.attempt(cluster.home, embedded_guard.GUARD_LOCK, 0.0) as descriptor:
         if descriptor is None:
             return
         command = [_interpreter(), "-I", "-S", str(embedded_guard.__file__)]
-        arguments = [str(cluster.home), str(cluster.data), str(linger_s), str(descriptor)]
+        places = [str(place) for place in (cluster.home, cluster.data, cluster.socket)]
         with open_log(cluster.home) as log:
-            launch([*command, *arguments], log=log, inherit=descriptor, cwd="/")
+            command += [*places, str(linger_s), str(descriptor)]
+            launch(command, log=log, inherit=descriptor, cwd="/")
 
 
 def _interpreter() -> str:

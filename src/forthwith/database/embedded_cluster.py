@@ -19,8 +19,9 @@ from urllib.parse import quote
 
 import psycopg
 
-from forthwith.database import embedded_guard, embedded_place
-from forthwith.database.embedded_place import POSTGRES_MAJOR, USE_YOUR_OWN, Account
+from forthwith.database import embedded_binaries, embedded_guard, embedded_place
+from forthwith.database.embedded_binaries import POSTGRES_MAJOR
+from forthwith.database.embedded_place import USE_YOUR_OWN, Account
 from forthwith.errors import EmbeddedUnavailable
 
 ROLE = "forthwith"
@@ -86,6 +87,11 @@ class Cluster:
         """The server's log."""
         return self.home / LOG
 
+    @property
+    def socket(self) -> Path:
+        """The directory for the server's socket."""
+        return embedded_place.socket_path(self.base, self.data)
+
     def is_running(self) -> bool:
         """Whether a server, by whomever it was started, has this data directory."""
         # A starting server has the lock, but has not written its pid yet.
@@ -97,7 +103,7 @@ class Cluster:
         """Join the server, or make what is missing and start it. Returns once it answers."""
         if embedded_guard.postmaster_pid(self.data) is not None:
             return self._wait_until_ready([])
-        programs = embedded_place.find_programs(self.account)
+        programs = embedded_binaries.find_programs(self.account)
         self._check_reach()
         self._make(programs)
         self._check_data()
@@ -191,15 +197,15 @@ class Cluster:
                     "The embedded PostgreSQL has died, but some of its processes are still there."
                 )
             stale = embedded_guard.read_pid_file(self.data)
-            socket = embedded_place.socket_directory(self.base, self.data, self.account)
-            self._clear_stale(stale, socket)
+            embedded_place.make_socket_directory(self.socket, self.account)
+            self._clear_stale(stale)
             embedded_place.write_atomically(self.base / "server.conf", SETTINGS)
-            command = [str(programs / "postgres"), "-D", str(self.data), "-k", str(socket)]
+            command = [str(programs / "postgres"), "-D", str(self.data), "-k", str(self.socket)]
             with self._open_log() as log:
                 launch(command, log=log, inherit=descriptor, **self._common_options())
         return self._wait_until_ready(stale)
 
-    def _clear_stale(self, lines: list[str], socket: Path) -> None:
+    def _clear_stale(self, lines: list[str]) -> None:
         """Remove pid files that PostgreSQL would respect although their server is dead.
 
         It sees a process with that number, and cannot tell that it is a zombie (nobody reaps in
@@ -209,7 +215,7 @@ class Cluster:
         pid = int(lines[0]) if lines else 0
         if pid and _exists(pid):
             self.data.joinpath("postmaster.pid").unlink(missing_ok=True)
-            socket.joinpath(".s.PGSQL.5432.lock").unlink(missing_ok=True)
+            self.socket.joinpath(".s.PGSQL.5432.lock").unlink(missing_ok=True)
 
     def _open_log(self) -> IO[bytes]:
         if self.log.exists() and self.log.stat().st_size > LOG_SIZE_MAX:

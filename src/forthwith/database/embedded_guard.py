@@ -165,15 +165,18 @@ def stop_server(
     return False
 
 
-def stop_for_good(home: str, data: str) -> None:
+def stop_for_good(home: str, data: str, socket: str) -> None:
     """Stop the server and remove the directory of its socket, which nobody needs now."""
-    socket = read_pid_file(data)[4:5]
-    if stop_server(home, data) and socket and "/forthwith-" in socket[0]:
-        with contextlib.suppress(OSError):
-            os.rmdir(socket[0].strip())  # noqa: PTH106
+    if not stop_server(home, data) or postmaster_pid(data) is not None:
+        return
+    with contextlib.suppress(OSError):
+        for name in (".s.PGSQL.5432", ".s.PGSQL.5432.lock"):  # a killed server leaves them
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(socket, name))  # noqa: PTH108, PTH118
+        os.rmdir(socket)  # noqa: PTH106
 
 
-def guard(home: str, data: str, linger_s: float) -> None:
+def guard(home: str, data: str, socket: str, linger_s: float) -> None:
     """Wait until the home has had no user for `linger_s` seconds, then stop its server."""
     users = open_lock(home, USERS_LOCK)
     start = open_lock(home, START_LOCK)
@@ -185,16 +188,16 @@ def guard(home: str, data: str, linger_s: float) -> None:
         time.sleep(linger_s)
         fcntl.flock(start, fcntl.LOCK_EX)
         if try_lock(users):
-            stop_for_good(home, data)
+            stop_for_good(home, data, socket)
             return  # still holding both; the caller lets go in the right order
         unlock(start)
 
 
 def main(arguments: list[str]) -> None:
-    """Run as `embedded_guard.py HOME DATA LINGER_S DESCRIPTOR`; the last holds `guard.lock`."""
-    home, data, linger_s, descriptor = arguments
+    """Run as `embedded_guard.py HOME DATA SOCKET LINGER_S DESCRIPTOR`; the last has the lock."""
+    home, data, socket, linger_s, descriptor = arguments
     os.set_inheritable(int(descriptor), False)
-    guard(home, data, float(linger_s))
+    guard(home, data, socket, float(linger_s))
     # Before start.lock goes with the process: whoever gets that next must see that the guard is
     # gone.
     os.close(int(descriptor))

