@@ -162,7 +162,7 @@ async def _watch(
         if everything_sent and snapshot.waiting == snapshot.running == 0:
             return
         await asyncio.sleep(POLL_S)
-    display.tell(f"Giving up after {stage.options.deadline_s:g} s; what is not done is lost.")
+    display.tell(f"Giving up after {stage.options.deadline_s:g} s.")
 
 
 async def _snapshot(stage: Stage, load: Load, client: httpx.AsyncClient) -> Snapshot:

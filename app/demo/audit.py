@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from importlib import resources
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import psycopg
 from psycopg.rows import class_row
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 TASK = "app.tasks.deliver_webhook"
 SHOWN_MAX = 5
+
+Fate = Literal["delivered", "failed", "unfinished", "lost"]
 
 
 class Delivery(NamedTuple):
@@ -40,13 +43,15 @@ class Verdict:
     overlaps: int
     #: Gave up after the last attempt: a failed job in the database, with its reason. Not lost.
     failed: int
+    #: Still waiting or running when the demo gave up waiting: not lost, but not good either.
+    unfinished: int
     #: Acknowledged, and yet the receiver or the database does not have it.
     lost: tuple[str, ...]
 
     @property
     def is_good(self) -> bool:
         """Whether every promise was kept."""
-        return not self.lost and not self.overlaps
+        return not self.lost and not self.unfinished and not self.overlaps
 
 
 def deliveries(database_url: str) -> list[Delivery]:
@@ -68,57 +73,65 @@ def judge(
     """Compare what was acknowledged with both ends.
 
     `accepted` has the job id that the service gave for each event id, `received` how often the
-    receiver accepted each key. An event is safe if its own job succeeded and the receiver has it,
-    or if its job failed for good, which the database then says. Anything else is lost.
+    receiver accepted each key.
     """
     by_id = {job.job_id: job for job in jobs if accepted.get(job.event_id) == job.job_id}
-    delivered, failed, lost = 0, 0, []
-    for event_id, job_id in accepted.items():
-        status = by_id[job_id].status if job_id in by_id else None
-        if status == "succeeded" and received.get(event_id, 0) > 0:
-            delivered += 1
-        elif status == "failed":
-            failed += 1
-        else:
-            lost.append(event_id)
+    fates = {
+        event_id: _fate(by_id.get(job_id), received.get(event_id, 0))
+        for event_id, job_id in accepted.items()
+    }
+    counts = Counter(fates.values())
     return Verdict(
         accepted=len(accepted),
-        delivered=delivered,
+        delivered=counts["delivered"],
         retried=sum(job.retried for job in by_id.values()),
         rescued=sum(job.rescued for job in by_id.values()),
         delivered_twice=sum(received.get(event_id, 0) > 1 for event_id in accepted),
         overlaps=overlaps,
-        failed=failed,
-        lost=tuple(lost),
+        failed=counts["failed"],
+        unfinished=counts["unfinished"],
+        lost=tuple(event_id for event_id, fate in fates.items() if fate == "lost"),
     )
+
+
+def _fate(job: Delivery | None, received: int) -> Fate:
+    """Return what became of an event. Only both ends together prove a delivery."""
+    if job is None:
+        return "lost"
+    if job.status in ("todo", "doing"):
+        return "unfinished"
+    if job.status == "failed":
+        return "failed"
+    return "delivered" if job.status == "succeeded" and received else "lost"
 
 
 def table(verdict: Verdict, seconds: float) -> Table:
     """Return the verdict for people."""
     rows = [
         ("accepted", verdict.accepted, "acknowledged by the service"),
-        ("delivered", verdict.delivered, "job succeeded, and the receiver has it"),
+        ("delivered", verdict.delivered, "the job succeeded, and the receiver has it"),
         ("retried", verdict.retried, "needed more than one attempt"),
-        ("rescued", verdict.rescued, "were with the killed worker, and ran again"),
-        ("delivered twice", verdict.delivered_twice, "recognised by their idempotency key"),
+        ("rescued", verdict.rescued, "was with the killed worker, and ran again"),
+        ("delivered twice", verdict.delivered_twice, "recognised by its idempotency key"),
         ("overlapping", verdict.overlaps, "reached an endpoint that was busy"),
-        ("failed", verdict.failed, "gave up after the last attempt, and say so"),
+        ("failed", verdict.failed, "gave up after the last attempt, and says so"),
+        ("unfinished", verdict.unfinished, "not done when the demo stopped waiting"),
         ("lost", len(verdict.lost), _examples(verdict.lost)),
     ]
     result = Table(title="What became of the events")
     result.add_column("events")
     result.add_column("number", justify="right")
-    result.add_column("that")
+    result.add_column("meaning")
     for name, number, meaning in rows:
         result.add_row(name, f"{number:,}", meaning)
     result.add_section()
     rate = verdict.delivered / seconds
-    result.add_row("time", f"{seconds:.1f} s", f"first event sent to last one done: {rate:,.0f}/s")
+    result.add_row("time", f"{seconds:.1f} s", f"first event sent to last one done ({rate:,.0f}/s)")
     return result
 
 
 def _examples(lost: tuple[str, ...]) -> str:
     if not lost:
-        return "are missing at either end"
+        return "missing at one end or the other"
     shown = ", ".join(lost[:SHOWN_MAX])
-    return f"are missing: {shown}{', …' if len(lost) > SHOWN_MAX else ''}"
+    return f"missing: {shown}{', …' if len(lost) > SHOWN_MAX else ''}"

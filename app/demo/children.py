@@ -151,5 +151,6 @@ def free_port(preferred: int) -> int:
 
 
 def _environment(ours: Mapping[str, str]) -> dict[str, str]:
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     # A proxy from the environment must not come between processes on one machine.
-    return {**os.environ, "PYTHONPATH": str(ROOT), "NO_PROXY": "127.0.0.1", **ours}
+    return {**os.environ, "PYTHONPATH": path, "NO_PROXY": "127.0.0.1", **ours}

@@ -46,8 +46,15 @@ def test_event_whose_job_has_another_number_is_lost() -> None:
     assert verdict.lost == ("b",)
 
 
-def test_event_that_is_still_waiting_at_the_end_is_lost() -> None:
-    assert judge(ACCEPTED, changed("todo"), RECEIVED, overlaps=0).lost == ("b",)
+def test_event_that_is_still_waiting_at_the_end_is_unfinished_and_not_good() -> None:
+    verdict = judge(ACCEPTED, changed("todo"), RECEIVED, overlaps=0)
+
+    assert (verdict.unfinished, verdict.lost) == (1, ())
+    assert not verdict.is_good
+
+
+def test_event_whose_job_was_cancelled_is_lost() -> None:
+    assert judge(ACCEPTED, changed("cancelled"), RECEIVED, overlaps=0).lost == ("b",)
 
 
 def test_event_that_gave_up_is_failed_and_not_lost() -> None:
