@@ -12,7 +12,7 @@ from procrastinate.tasks import ConfigureTaskOptions
 
 from forthwith.arguments import check_keywords
 from forthwith.options import (
-    check_count,
+    check_crashes_max,
     check_known,
     check_lock,
     check_name,
@@ -136,7 +136,7 @@ def configure_task(
         queueing_lock=_checked(options, "queueing_lock", check_lock, None),
         task_kwargs={} if task_kwargs is None else dict(task_kwargs),
         scheduled_at=schedule_from(options.get("schedule_at"), options.get("schedule_in")),
-        crashes_max=check_count("crashes_max", crashes_max),
+        crashes_max=check_crashes_max(crashes_max),
     )
     return JobDeferrer(job=job, job_manager=job_manager, connection=options.get("connection"))
 

@@ -22,6 +22,9 @@ LOCK_CHARACTERS_MAX = 512
 PRIORITY_MIN, PRIORITY_MAX = -(2**31), 2**31 - 1
 """The range of a priority: PostgreSQL's `integer`."""
 
+CRASHES_MAX_MAX = 2**15 - 1
+"""The highest `crashes_max`: PostgreSQL's `smallint`."""
+
 _SECONDS_IN: dict[str, Fraction] = {
     "weeks": Fraction(604_800),
     "days": Fraction(86_400),
@@ -85,13 +88,23 @@ def check_positive(argument: str, value: object) -> float:
     return number
 
 
-def check_count(argument: str, value: object) -> int:
-    """Return `value` if it is an integer of at least one, else raise `InvalidArgument`."""
+def check_count(argument: str, value: object, *, at_most: int | None = None) -> int:
+    """Return `value` if it is an integer from 1 to `at_most`, else raise `InvalidArgument`."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidArgument(argument, f"must be an integer, not {kind(value)}")
     if value < 1:
         raise InvalidArgument(argument, "must be at least 1")
+    if at_most is not None and value > at_most:
+        raise InvalidArgument(argument, f"must be at most {at_most}")
     return value
+
+
+def check_crashes_max(value: object) -> int:
+    """Return `value` if it can be the number of crashes at which a job is failed.
+
+    Raises `InvalidArgument` unless it is an integer from 1 to `CRASHES_MAX_MAX`.
+    """
+    return check_count("crashes_max", value, at_most=CRASHES_MAX_MAX)
 
 
 def check_flag(argument: str, value: object) -> bool:

@@ -17,7 +17,7 @@ from forthwith.deferrer import (
 )
 from forthwith.errors import InvalidArgument
 from forthwith.options import (
-    check_count,
+    check_crashes_max,
     check_flag,
     check_lock,
     check_name,
@@ -108,7 +108,7 @@ class Task(procrastinate.tasks.Task[P, R, Args]):
         #: What becomes of a job whose worker died while running it.
         self.on_crash: OnCrash = _check_on_crash(on_crash)
         #: The crash at which a job is failed rather than run again; 1 where `on_crash` is "fail".
-        self.crashes_max: int = check_count("crashes_max", crashes_max)
+        self.crashes_max: int = check_crashes_max(crashes_max)
         if self.on_crash == "fail":
             self.crashes_max = 1
 

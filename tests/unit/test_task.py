@@ -271,6 +271,7 @@ def test_a_batch_of_anything_but_dicts_is_refused(send: Task[..., Any, ...]) -> 
         ("on_crash", []),
         ("crashes_max", 0),
         ("crashes_max", 2.0),
+        ("crashes_max", 2**15),
         ("crashes_max", None),
     ],
 )
