@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from forthwith.job_manager import FailedAttempt, JobDetails, WorkerDetails
 
-_JOB_KEYS = (
+JOB_KEYS = (
     "id",
     "status",
     "queue",
@@ -25,8 +25,8 @@ _JOB_KEYS = (
     "finished_at",
     "abort_requested",
 )
-_ATTEMPT_KEYS = ("attempt", "kind", "worker_id", "at", "exception_type", "message", "traceback")
-_WORKER_KEYS = (
+ATTEMPT_KEYS = ("attempt", "kind", "worker_id", "at", "exception_type", "message", "traceback")
+WORKER_KEYS = (
     "id",
     "name",
     "host",
@@ -41,17 +41,17 @@ _WORKER_KEYS = (
 
 def job_document(job: JobDetails) -> dict[str, Any]:
     """Return what a program may know about a job."""
-    return _picked(job, _JOB_KEYS)
+    return _picked(job, JOB_KEYS)
 
 
 def attempt_document(attempt: FailedAttempt) -> dict[str, Any]:
     """Return what a program may know about a failed attempt."""
-    return _picked(attempt, _ATTEMPT_KEYS)
+    return _picked(attempt, ATTEMPT_KEYS)
 
 
 def worker_document(worker: WorkerDetails) -> dict[str, Any]:
     """Return what a program may know about a worker. `queues` is null where it takes all."""
-    return _picked(worker, _WORKER_KEYS)
+    return _picked(worker, WORKER_KEYS)
 
 
 def _picked(value: object, keys: tuple[str, ...]) -> dict[str, Any]:

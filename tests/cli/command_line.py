@@ -1,0 +1,115 @@
+"""Run the real `forthwith` command in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tests.support.waiting import wait_until_sync
+
+if TYPE_CHECKING:
+    import signal
+    from pathlib import Path
+
+DEADLINE_S = 60.0
+
+
+class Ran(NamedTuple):
+    """How a command ended and what it wrote."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    def document(self) -> Any:
+        """Return the one JSON document on stdout; fail unless the command went well."""
+        assert self.code == 0, self
+        return json.loads(self.stdout)
+
+
+class CommandLine:
+    """The command line as a user has it: in a directory, with an environment."""
+
+    def __init__(self, directory: Path, environment: dict[str, str]) -> None:
+        self.directory = directory
+        self._environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("FORTHWITH_")
+        } | environment
+
+    def run(self, *arguments: object, given: str = "", **environment: str) -> Ran:
+        """Run a command to its end; `given` is its standard input."""
+        done = subprocess.run(
+            command(*arguments),
+            cwd=self.directory,
+            env=self._environment | environment,
+            input=given,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+            check=False,
+        )
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    def start(self, *arguments: object, log: Path) -> Running:
+        """Start a command that runs until it is told to stop."""
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command(*arguments),
+                cwd=self.directory,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return Running(process, log)
+
+
+class Running:
+    """A command that runs, and the file that all its output goes to."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.process = process
+        self.log = log
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self.process.pid
+
+    def output(self) -> str:
+        """Return what it has written so far."""
+        return self.log.read_text(errors="replace")
+
+    def wait_for_output(self, text: str, times: int = 1) -> None:
+        """Wait until it has written `text` so many times."""
+        wait_until_sync(lambda: self._has_written(text, times))
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    def wait(self) -> int:
+        """Wait until it ends, and return its exit code."""
+        return self.process.wait(DEADLINE_S)
+
+    def clean_up(self) -> None:
+        """Kill it if it still runs, and print its output for a failing test."""
+        self.process.kill()
+        self.process.wait()
+        print(f"--- process {self.pid}, exit code {self.process.returncode}:\n{self.output()}")
+
+    def _has_written(self, text: str, times: int) -> bool:
+        output = self.output()
+        if output.count(text) >= times:
+            return True
+        assert self.process.poll() is None, f"ended with {self.process.returncode}:\n{output}"
+        return False
+
+
+def command(*arguments: object) -> list[str]:
+    """Return the command line that runs forthwith with this interpreter."""
+    return [sys.executable, "-m", "forthwith", *map(str, arguments)]
