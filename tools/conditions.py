@@ -17,6 +17,8 @@ from forthwith.database.embedded import open_embedded
 ROOT = Path(__file__).parents[1]
 HOME = ROOT / ".forthwith" / "test"
 SETTINGS = ("fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_connections")
+#: What the figures depend on, of what is in the repository.
+MEASURED = ("src", "app", "tests", "pyproject.toml", "constraints.txt")
 PACKAGES = ("forthwith", "procrastinate", "psycopg", "pytest")
 
 
@@ -37,7 +39,7 @@ def measure_conditions() -> Conditions:
     values = {
         "measured": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC",
         "commit": _commit(),
-        "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
+        "system": f"{platform.system()} {platform.release().split('-')[0]}, {platform.machine()}",
         "processor": _processor(),
         "cores": str(os.cpu_count()),
         "load average of the last minute": f"{os.getloadavg()[0]:.1f}",
@@ -71,15 +73,16 @@ def _processor() -> str:
 
 
 def _commit() -> str:
-    """Return the commit's short name, and whether the work tree differs from it."""
-    try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty=, with uncommitted changes"],  # noqa: S607
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
+    """Return the commit's short name, and whether what was measured differs from it."""
+    name = _git("rev-parse", "--short", "HEAD")
+    if name.returncode != 0:
         return "unknown"
-    return described.stdout.strip()
+    changes = _git("status", "--porcelain", "--", *MEASURED)
+    return name.stdout.strip() + (", with uncommitted changes" if changes.stdout else "")
+
+
+def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["git", *arguments]
+    return subprocess.run(  # noqa: S603
+        command, cwd=ROOT, capture_output=True, text=True, check=False
+    )
