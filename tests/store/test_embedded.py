@@ -211,6 +211,12 @@ def test_closing_one_share_leaves_the_other(made_home: Path, server: EmbeddedSer
     wait_until_stopped(made_home)
 
 
+def test_open_while_the_guard_is_stopping_the_server_gets_a_running_one(made_home: Path) -> None:
+    for _ in range(8):
+        with contextlib.closing(open_embedded(made_home, linger_s=0)) as server:
+            assert execute(server.url, "select 1") == [(1,)]
+
+
 def test_socket_directory_goes_with_the_last_user(made_home: Path, server: EmbeddedServer) -> None:
     [(socket,)] = execute(server.url, "show unix_socket_directories")
     server.stop("immediate")  # even one that does not run any more
@@ -438,6 +444,19 @@ def test_account_that_does_not_exist_is_refused(
     monkeypatch.setenv("FORTHWITH_POSTGRES_USER", "no-such-account")
     with pytest.raises(EmbeddedUnavailable, match="no-such-account"):
         open_embedded(home)
+
+
+@as_root
+def test_root_keeps_the_account_that_owns_the_data(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORTHWITH_POSTGRES_USER", "nobody")
+    open_embedded(home, linger_s=0).close()
+    wait_until_stopped(home)
+    monkeypatch.delenv("FORTHWITH_POSTGRES_USER")
+    with contextlib.closing(open_embedded(home, linger_s=LINGER_S)) as server:
+        assert server.data.owner() == "nobody"
+        assert Path(f"/proc/{server.pid()}").owner() == "nobody"
 
 
 @as_root

@@ -108,7 +108,7 @@ def open_embedded(
 
 
 def _join(home: Path, linger_s: float) -> EmbeddedServer:
-    account = embedded_place.choose_account()
+    account = embedded_place.choose_account(home)
     cluster = Cluster(home, embedded_place.find_base(home, account), account)
     share = _take_share(home)
     try:

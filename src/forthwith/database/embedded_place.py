@@ -82,16 +82,19 @@ def environment() -> dict[str, str]:
     return {**kept, "LC_ALL": "C", "TZ": "UTC"}
 
 
-def choose_account() -> Account:
+def choose_account(home: Path) -> Account:
     """Our own account, or for root an unprivileged one that exists: never one that we make.
 
-    Raises EmbeddedUnavailable if FORTHWITH_POSTGRES_USER names none, or root.
+    For root that is FORTHWITH_POSTGRES_USER, or who owns the data of `home` already, or `postgres`,
+    or `nobody`. Raises EmbeddedUnavailable if FORTHWITH_POSTGRES_USER names none, or root.
     """
     import pwd  # not on Windows
 
     if os.geteuid() != 0:
         return Account(str(os.geteuid()), os.geteuid(), os.getegid())
     asked = os.environ.get("FORTHWITH_POSTGRES_USER")
+    if not asked and (owner := _owner_of_data(home)):
+        return owner
     for name in [asked] if asked else ["postgres", "nobody"]:
         with contextlib.suppress(KeyError):
             entry = pwd.getpwnam(name)
@@ -102,6 +105,16 @@ def choose_account() -> Account:
         f"({asked or 'postgres or nobody'}) does not exist or is root. Set FORTHWITH_POSTGRES_USER "
         f"to an unprivileged account, or run as another user. {USE_YOUR_OWN}"
     )
+
+
+def _owner_of_data(home: Path) -> Account | None:
+    # So that an account `postgres` that comes later, with a package, changes nothing.
+    pointer = home / POINTER
+    data = (_follow(pointer) if pointer.exists() else home) / "data"
+    if not data.is_dir():
+        return None
+    found = data.stat()
+    return Account(f"with id {found.st_uid}", found.st_uid, found.st_gid) if found.st_uid else None
 
 
 def find_base(home: Path, account: Account) -> Path:
