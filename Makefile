@@ -11,9 +11,10 @@ INSTALLED := $(VENV)/.installed
 SOURCES := src app tests benchmarks tools
 
 # pip stays quiet and installs, into .venv and into the build's own environment, nothing but what
-# constraints.txt pins. (Newer pips read the build's constraints from a variable of their own.)
-export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
-export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
+# constraints.txt pins. (Newer pips read the build's constraints from a variable of their own. Both split
+# their value at spaces, hence no absolute path.)
+export PIP_CONSTRAINT := constraints.txt
+export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 

@@ -83,6 +83,9 @@ def _commit() -> str:
 
 def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = ["git", *arguments]
-    return subprocess.run(  # noqa: S603
-        command, cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    try:
+        return subprocess.run(  # noqa: S603
+            command, cwd=ROOT, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        return subprocess.CompletedProcess(command, returncode=127, stdout="", stderr="")
