@@ -62,4 +62,4 @@ def _run(command: list[str]) -> None:
         raise SetUpError(str(error)) from error
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()
-    XX: {said[-1]}")
+        raise SetUpError(f"{command[2]} failed: {said[-1]}")
