@@ -36,12 +36,13 @@ class EndpointGoneError(Exception):
     """The receiver answered 410 Gone: it will never want this again."""
 
 
-# EndpointGoneError is not listed, and so is never retried.
+# EndpointGoneError is not listed, and so is never retried. A task that runs into its `timeout`
+# raises a TimeoutError.
 _backoff = ExponentialBackoffStrategy(
     max_attempts=settings.delivery_attempts_max,
     base_delay=settings.backoff_base_s,
     max_delay=settings.backoff_max_s,
-    retry_exceptions=(httpx.HTTPError, DeliveryError),
+    retry_exceptions=(httpx.HTTPError, DeliveryError, TimeoutError),
     jitter=True,
 )
 
