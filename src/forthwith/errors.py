@@ -131,14 +131,14 @@ class SchemaError(ForthwithError, ConnectorException):
 class SchemaMissing(SchemaError):
     """The database has no forthwith schema yet.
 
-    Create it with `forthwith schema --apply`, or `app.migrate()`.
+    Create it with `forthwith migrate`, or `app.migrate()`.
     """
 
 
 class SchemaTooOld(SchemaError):
     """The database's schema lacks migrations that this version of forthwith needs.
 
-    Apply them with `forthwith schema --apply`, or `app.migrate()`.
+    Apply them with `forthwith migrate`, or `app.migrate()`.
     """
 
 

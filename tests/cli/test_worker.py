@@ -98,7 +98,7 @@ def test_a_signal_lets_running_jobs_finish(
     worker = start_worker()
     job_id = start_a_job(forthwith_cli)
     worker.send(number)
-    wait_until_sync(lambda: "stop" in worker.output().lower())
+    worker.wait_for_output("finishing what runs")
     let_go(forthwith_cli)
     assert worker.wait() == 0
     assert (forthwith_cli.directory / "running-done").exists()
@@ -109,7 +109,7 @@ def test_a_second_signal_hurries(forthwith_cli: CommandLine, start_worker: Start
     worker = start_worker()
     job_id = start_a_job(forthwith_cli)
     worker.send(signal.SIGTERM)
-    wait_until_sync(lambda: "stop" in worker.output().lower())
+    worker.wait_for_output("finishing what runs")
     worker.send(signal.SIGTERM)
     assert worker.wait() == 0
     assert not (forthwith_cli.directory / "running-done").exists()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from forthwith.job_manager import FailedAttempt, JobDetails, WorkerDetails
+    from forthwith.job import FailedAttempt, JobDetails, WorkerDetails
 
 JOB_KEYS = (
     "id",

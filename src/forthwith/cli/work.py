@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import signal
 from typing import TYPE_CHECKING, Any
 
+from forthwith.cli.database_report import database_name
 from forthwith.cli.departure import leave_soon
 from forthwith.cli.exit_code import ExitCode
 from forthwith.cli.failure import explain
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from forthwith import App
+
+logger = logging.getLogger(__name__)
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -35,8 +40,12 @@ async def _open_and_work(app: App, options: dict[str, Any]) -> None:
     # Until the worker puts its own handlers in their place.
     _on_stop_signals(_cancel_current_task())
     async with app.open_async():
+        _announce(app, options)
         try:
             await app.run_worker_async(**options, install_signal_handlers=True)
+        except asyncio.CancelledError:
+            leave_soon(ExitCode.OK)
+            raise
         except BaseException as error:
             leave_soon(explain(error).code)
             raise
@@ -44,6 +53,18 @@ async def _open_and_work(app: App, options: dict[str, Any]) -> None:
             # It is stopping already: one more signal must not kill it while it closes.
             _on_stop_signals(lambda: None)
         leave_soon(ExitCode.OK)
+
+
+def _announce(app: App, options: dict[str, Any]) -> None:
+    effective = {**app.worker_defaults, **options}
+    queues = ", ".join(effective.get("queues") or ()) or "all"
+    logger.info(
+        "This worker takes jobs of queues %s, concurrency %d, database %s, pid %d",
+        queues,
+        effective.get("concurrency", 1),
+        database_name(app),
+        os.getpid(),
+    )
 
 
 def _on_stop_signals(callback: Callable[[], object]) -> None:

@@ -23,7 +23,7 @@ from forthwith.cli.session import any_app, in_open_app
 
 if TYPE_CHECKING:
     from forthwith import App
-    from forthwith.job_manager import FailedAttempt, JobDetails
+    from forthwith.job import FailedAttempt, JobDetails
 
 _STATUSES = ("todo", "doing", "succeeded", "failed", "cancelled", "aborted")
 _COLUMNS = (

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from forthwith.cli.database_report import pending_migrations
 from forthwith.cli.exit_code import ExitCode
 from forthwith.cli.output import print_json
-from forthwith.cli.schema import pending_migrations
 from forthwith.cli.session import any_app, in_open_app
 
 if TYPE_CHECKING:

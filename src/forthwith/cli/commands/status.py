@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from forthwith.cli.database_report import DatabaseReport, report_database
+from forthwith.cli.database_report import DatabaseReport, oldest_waiting_job, report_database
 from forthwith.cli.documents import job_document, worker_document
 from forthwith.cli.output import Column, as_age, print_fields, print_json, print_table
 from forthwith.cli.session import any_app, in_open_app
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from forthwith import App
-    from forthwith.job_manager import JobDetails, WorkerDetails
+    from forthwith.job import JobDetails, WorkerDetails
 
 _COLUMNS = (
     Column("worker", number=True),
@@ -52,18 +52,22 @@ async def _status(app: App) -> _Status:
         await report_database(app),
         await app.job_manager.count_jobs_async(),
         await app.job_manager.list_workers_async(),
-        await app.job_manager.oldest_waiting_job_async(),
+        await oldest_waiting_job(app),
     )
 
 
 def _document(status: _Status) -> dict[str, Any]:
     oldest = status.oldest_waiting
     return {
-        "database": status.database._asdict(),
+        "database": _database_document(status.database),
         "jobs": status.counts,
         "workers": [worker_document(worker) for worker in status.workers],
         "oldest_waiting_job": job_document(oldest) if oldest else None,
     }
+
+
+def _database_document(database: DatabaseReport) -> dict[str, Any]:
+    return {key: value for key, value in database._asdict().items() if key != "time"}
 
 
 def _print(status: _Status) -> None:
