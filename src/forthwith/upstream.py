@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+import procrastinate.worker
 from procrastinate.periodic import PeriodicTask
+from psycopg.conninfo import make_conninfo
 
 if TYPE_CHECKING:
     import procrastinate
+    from procrastinate.connector import BaseConnector
     from procrastinate.tasks import Task
 
 
@@ -36,3 +39,16 @@ def cron_problem(cron: str) -> str | None:
     except ValueError as error:  # croniter's errors for expressions and for dates that never come
         return str(error)
     return None
+
+
+def conninfo_of(connector: BaseConnector) -> str | None:
+    """Return the connection string of Procrastinate's psycopg connectors; None of others."""
+    parameters = getattr(connector, "_pool_args", None)
+    if parameters is None:
+        return None
+    return make_conninfo(parameters.get("conninfo", ""), **(parameters.get("kwargs") or {}))
+
+
+def stock_worker(app: procrastinate.App, options: dict[str, Any]) -> Any:
+    """Make Procrastinate's own worker for an app whose connector is Procrastinate's."""
+    return procrastinate.worker.Worker(app=app, **options)

@@ -1,0 +1,184 @@
+"""The app: tasks, a database, and the calls that bring the two together."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import procrastinate
+from procrastinate import manager, schema
+
+from forthwith import upstream
+from forthwith.blueprint import Blueprint
+from forthwith.connector import Connector
+from forthwith.database.database import Database
+from forthwith.errors import InvalidArgument, TaskNotFound
+from forthwith.job_manager import ARGUMENTS_BYTES_MAX, JobManager
+from forthwith.options import check_count, check_positive
+from forthwith.schema_manager import SchemaManager
+from forthwith.store.statements import DEFAULT_SCHEMA, check_schema_name
+from forthwith.task import configure_task
+from forthwith.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable
+
+    from procrastinate.app import WorkerOptions
+    from procrastinate.connector import BaseConnector
+    from procrastinate.jobs import JobDeferrer
+    from typing_extensions import Unpack
+
+
+class App(Blueprint, procrastinate.App):
+    """Procrastinate's App on forthwith's engine.
+
+    ```python
+    app = forthwith.App()  # the embedded PostgreSQL, or FORTHWITH_DATABASE_URL
+    app = forthwith.App("postgresql://user@host/name")
+    ```
+
+    It opens by itself when first used; `open`, `open_async`, `close` and the context managers work as
+    in Procrastinate.
+    """
+
+    connector: Connector
+    job_manager: JobManager
+
+    def __init__(
+        self,
+        database: str | None = None,
+        *,
+        connector: BaseConnector | None = None,
+        schema: str = DEFAULT_SCHEMA,
+        import_paths: Iterable[str] | None = None,
+        worker_defaults: WorkerOptions | None = None,
+        periodic_defaults: dict[str, Any] | None = None,
+        arguments_bytes_max: int = ARGUMENTS_BYTES_MAX,
+        history_retention_s: float | None = None,
+    ) -> None:
+        """Make an app; nothing connects yet.
+
+        `database` is a `postgresql://` URL or libpq connection string; without it the environment's
+        FORTHWITH_DATABASE_URL counts, and without that the embedded PostgreSQL is used, which needs
+        the extra `forthwith[embedded]`. `schema` holds the tables. `arguments_bytes_max` limits a
+        job's arguments as JSON, in bytes. `history_retention_s` is how long finished jobs are kept,
+        in seconds and to the day; None keeps them. The rest is Procrastinate's.
+
+        `connector` is for code that was written for Procrastinate: of a PsycopgConnector the
+        connection parameters are taken; with an InMemoryConnector all is as in Procrastinate.
+
+        Raises `InvalidArgument`.
+        """
+        if database is not None and connector is not None:
+            raise InvalidArgument("connector", "goes without `database`: pass one of the two")
+        check_schema_name(schema)
+        check_count("arguments_bytes_max", arguments_bytes_max)
+        if history_retention_s is not None:
+            check_positive("history_retention_s", history_retention_s)
+        self.history_retention_s = history_retention_s
+        self._arguments_bytes_max = arguments_bytes_max
+        if connector is None:
+            connector = Connector(Database(database), schema=schema)
+        elif not isinstance(connector, Connector):
+            conninfo = upstream.conninfo_of(connector)
+            if conninfo is not None:
+                connector = Connector(Database(conninfo), schema=schema)
+        procrastinate.App.__init__(
+            self,
+            connector=connector,
+            import_paths=import_paths,
+            worker_defaults=worker_defaults,
+            periodic_defaults=periodic_defaults,
+        )
+        self.job_manager = self._manager_for(connector)
+
+    @property
+    def schema_manager(self) -> SchemaManager:
+        """Applies the schema, and tells whether it fits."""
+        if isinstance(self.connector, Connector):
+            return SchemaManager(connector=self.connector)
+        return schema.SchemaManager(connector=self.connector)
+
+    def migrate(self) -> list[str]:
+        """Bring the database's schema up to date; return the names of the migrations applied now.
+
+        As often as one likes, and from several processes at once. Raises `SchemaTooNew`,
+        `MigrationChanged`, `DatabaseUnavailable`.
+        """
+        return self.schema_manager.migrate()
+
+    async def migrate_async(self) -> list[str]:
+        """As `migrate`, asynchronously."""
+        return await self.schema_manager.migrate_async()
+
+    @contextlib.contextmanager
+    def replace_connector(self, connector: BaseConnector) -> Generator[App]:
+        """Use another connector in the block, for tests.
+
+        With Procrastinate's InMemoryConnector the app works as a Procrastinate app, worker included.
+        """
+        before = self.connector, self.job_manager
+        self.connector = connector  # type: ignore[assignment]  # a stock one, with the stock manager
+        self.job_manager = self._manager_for(connector)
+        try:
+            yield self
+        finally:
+            self.connector, self.job_manager = before
+
+    def with_connector(self, connector: BaseConnector) -> App:
+        """Return another app with the same tasks (deprecated in Procrastinate; see `replace_connector`)."""
+        app = App(
+            connector=connector,
+            import_paths=self.import_paths,
+            worker_defaults=self.worker_defaults,
+            periodic_defaults=self.periodic_defaults,
+            arguments_bytes_max=self._arguments_bytes_max,
+            history_retention_s=self.history_retention_s,
+        )
+        app.tasks = self.tasks
+        app.periodic_registry = self.periodic_registry
+        return app
+
+    def configure_task(
+        self, name: str, *, allow_unknown: bool = True, **options: Any
+    ) -> JobDeferrer:
+        """Configure a job of the task of that name, which need not be known here.
+
+        The options are those of `Task.configure`. Raises `TaskNotFound` for an unknown task if
+        `allow_unknown` is False, and `InvalidArgument`.
+        """
+        self.perform_import_paths()
+        task = self.tasks.get(name)
+        if task is not None:
+            return task.configure(**options)
+        if not allow_unknown:
+            raise TaskNotFound(f"No task is called {name!r}: import its module, or see import_paths")
+        return configure_task(name=name, job_manager=self.job_manager, **options)
+
+    async def run_worker_async(self, **options: Unpack[WorkerOptions]) -> int | None:  # type: ignore[override]
+        """Run a worker until it is stopped or, with `wait=False`, has caught up.
+
+        Options, all with Procrastinate's meaning (times in seconds; defaults from `worker_defaults`):
+        `queues` (all), `name`, `concurrency` (1), `wait` (True), `fetch_job_polling_interval` (5),
+        `abort_job_polling_interval` (5), `shutdown_graceful_timeout` (None: as long as it takes),
+        `listen_notify` (True), `delete_jobs` ("never"), `additional_context`,
+        `install_signal_handlers` (True), `update_heartbeat_interval` (1: how often the lease is
+        renewed), `stalled_worker_timeout` (30: how long a lease lasts), `task_middleware`,
+        `worker_middleware`.
+
+        Returns how many jobs did not stop at the end (see `Worker.run`); None from Procrastinate's own
+        worker. Raises `InvalidArgument`, `SchemaError`, `DatabaseUnavailable`.
+        """
+        self.perform_import_paths()
+        return await self._worker(**options).run()
+
+    def _worker(self, **options: Unpack[WorkerOptions]) -> Any:
+        merged = {**self.worker_defaults, **options}
+        if isinstance(self.connector, Connector):
+            return Worker(self, **merged)
+        return upstream.stock_worker(self, merged)
+
+    def _manager_for(self, connector: BaseConnector) -> JobManager:
+        if isinstance(connector, Connector):
+            return JobManager(connector, arguments_bytes_max=self._arguments_bytes_max)
+        return manager.JobManager(connector=connector)  # type: ignore[return-value]

@@ -1,0 +1,97 @@
+"""The database of an app: where it is, and how to connect."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from forthwith.database.embedded import EmbeddedServer, open_embedded
+from forthwith.database.failures import translated
+from forthwith.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+URL_VARIABLE = "FORTHWITH_DATABASE_URL"
+
+# A connection whose packets vanish is noticed within about 25 seconds, at rest and when sending.
+CONNECTION_DEFAULTS: Mapping[str, str | int] = {
+    "application_name": "forthwith",
+    "connect_timeout": 10,
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
+
+
+class Database:
+    """A PostgreSQL: one's own by URL, or the embedded one, which is started when first needed."""
+
+    def __init__(self, url: str | None = None) -> None:
+        """Name the database; nothing connects yet.
+
+        `url` is a `postgresql://` URL or libpq connection string. Without one FORTHWITH_DATABASE_URL
+        counts, and without that it is the embedded server of FORTHWITH_HOME (`./.forthwith`).
+        Raises `InvalidArgument` for a URL that libpq cannot read.
+        """
+        self._url = url if url is not None else os.environ.get(URL_VARIABLE) or None
+        self._parameters = None if self._url is None else _parsed(self._url)
+        self._server: EmbeddedServer | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether it is the embedded server."""
+        return self._url is None
+
+    def conninfo(self) -> str:
+        """Return the connection string, with our defaults; start the embedded server if need be.
+
+        Blocks for that start. Raises `EmbeddedUnavailable`.
+        """
+        if self._parameters is not None:
+            return make_conninfo("", **{**CONNECTION_DEFAULTS, **self._parameters})
+        with self._lock:
+            if self._server is None:
+                self._server = open_embedded()
+            elif self._server.pid() is None:
+                self._server.start()  # it died under its users
+            parameters = conninfo_to_dict(self._server.url)
+        return make_conninfo("", **{**CONNECTION_DEFAULTS, **parameters})
+
+    async def connect(self) -> psycopg.AsyncConnection[Any]:
+        """Open a connection in autocommit mode. Raises `DatabaseUnavailable`."""
+        conninfo = await asyncio.to_thread(self.conninfo)
+        with translated():
+            connection = await psycopg.AsyncConnection.connect(conninfo, autocommit=True)
+        return connection
+
+    def connect_blocking(self) -> psycopg.Connection[Any]:
+        """Open a connection for use in a thread. Raises `DatabaseUnavailable`."""
+        conninfo = self.conninfo()
+        with translated():
+            return psycopg.Connection.connect(conninfo, autocommit=True)
+
+    def release(self) -> None:
+        """Give up this object's share of the embedded server."""
+        with self._lock:
+            if self._server is not None:
+                self._server.close()
+                self._server = None
+
+
+def _parsed(url: str) -> dict[str, Any]:
+    try:
+        return conninfo_to_dict(url)
+    except psycopg.ProgrammingError as error:
+        raise InvalidArgument(
+            "database", f"is no connection URL that libpq understands ({' '.join(str(error).split())}); "
+            "write it as postgresql://user:password@host:5432/name"
+        ) from None

@@ -1,0 +1,85 @@
+"""A pool of connections in one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool
+
+from forthwith.database.failures import translated
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from forthwith.database.database import Database
+
+logger = logging.getLogger(__name__)
+
+FRESH_S = 1.0
+SIZE_MAX = 10
+
+
+class Pool:
+    """Connections in autocommit mode, checked before use if they have rested for a second."""
+
+    def __init__(
+        self, database: Database, *, given: AsyncConnectionPool[Any] | None = None
+    ) -> None:
+        self._database = database
+        self._given = given
+        self._pool: AsyncConnectionPool[Any] | None = given
+        self._used_s: dict[int, float] = {}
+        self._opening = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Connect once, to fail early and clearly; then open the pool. Raises `DatabaseUnavailable`."""
+        async with self._opening:
+            if self._pool is not None:
+                return
+            probe = await self._database.connect()
+            await probe.close()
+            pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
+                await asyncio.to_thread(self._database.conninfo),
+                min_size=1,
+                max_size=SIZE_MAX,
+                kwargs={"autocommit": True},
+                open=False,
+                check=self._check,
+                timeout=10.0,
+                reconnect_timeout=10.0,
+                name="forthwith",
+            )
+            await pool.open()
+            self._pool = pool
+
+    async def close(self) -> None:
+        """Close the pool, unless it was given from outside."""
+        if self._pool is not None and self._given is None:
+            await self._pool.close()
+        self._pool = None
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        """Borrow a connection. psycopg's errors come out as ours."""
+        if self._pool is None:
+            await self.open()
+        assert self._pool is not None
+        with translated():
+            async with self._pool.connection() as connection:
+                if self._given is not None and not connection.autocommit:
+                    async with connection.transaction():
+                        yield connection
+                else:
+                    yield connection
+                self._used_s[id(connection)] = time.monotonic()
+
+    async def _check(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        if len(self._used_s) > 10 * SIZE_MAX:
+            self._used_s.clear()
+        if time.monotonic() - self._used_s.get(id(connection), 0.0) > FRESH_S:
+            await AsyncConnectionPool.check_connection(connection)

@@ -1,0 +1,1 @@
+"""The engine: claim, run, complete. Read worker.py first."""

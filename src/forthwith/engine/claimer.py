@@ -1,0 +1,228 @@
+"""Keeps the buffer filled: looks, claims, and sleeps when there is nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from forthwith.engine.backoff import Backoff
+from forthwith.engine.pace import Pace
+from forthwith.engine.ports import QUEUE_START, Position, Share
+from forthwith.errors import DatabaseUnavailable
+from forthwith.outcome import Released
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from forthwith.engine.buffer import Buffer
+    from forthwith.engine.completer import Completer
+    from forthwith.engine.lease_keeper import LeaseKeeper
+    from forthwith.engine.ports import JobStore
+    from forthwith.engine.runner import Runners
+    from forthwith.job import ClaimedJob
+
+logger = logging.getLogger(__name__)
+
+LOOK_INTERVAL_S = 0.05
+LOOK_SHARE_MAX = 0.1
+BUSY_BEFORE_QUIET_S = 0.2
+BACKLOG_MAX = 20_000
+
+
+class Claimer:
+    """Claims as many jobs as there is room for, from where the last claim of each queue ended.
+
+    Now and then, and whenever a claim comes back short, it looks from the start: promotes what has
+    become due, sorts what has arrived into its lines, and finds jobs of a higher priority. Between
+    looks a claim costs what it takes, whatever lies around it.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: JobStore,
+        buffer: Buffer,
+        runners: Runners,
+        completer: Completer,
+        lease: LeaseKeeper,
+        queues: Sequence[str] | None,
+        concurrency: int,
+        wait: bool,
+        polling_interval_s: float,
+        notified: bool,
+        on_caught_up: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._buffer = buffer
+        self._runners = runners
+        self._completer = completer
+        self._lease = lease
+        self._queues = queues
+        self._concurrency = concurrency
+        self._wait = wait
+        self._polling_interval_s = polling_interval_s
+        self._notified = notified
+        self._on_caught_up = on_caught_up
+        self._pace = Pace()
+        self._backoff = Backoff()
+        self._hint = asyncio.Event()
+        self._stopping = False
+        self._asked_for_notify = False
+        self._busy_since_s: float | None = None
+        self._positions: dict[str, Position] = {}
+        self._ready_queues: list[str] = []
+        self._next_look_s = 0.0
+        self._next_due_s: float | None = None
+
+    def hint(self) -> None:
+        """Say that there may be something to claim: look from the start when it suits."""
+        self._hint.set()
+
+    def stop(self) -> None:
+        """Claim no more. A claim that was sent is waited for, and what it returns is released."""
+        self._stopping = True
+        self._hint.set()
+        self._buffer.room.set()
+
+    async def run(self) -> None:
+        """Claim until stopped."""
+        while not self._stopping:
+            try:
+                await self._fill()
+                self._backoff.reset()
+            except DatabaseUnavailable as error:
+                wait_s = self._backoff.next_s()
+                logger.warning("Could not claim jobs, trying again in %.2f s: %s", wait_s, error)
+                await asyncio.sleep(wait_s)
+                await self._give_back_orphans()
+
+    async def _fill(self) -> None:
+        size = await self._wait_for_room()
+        if self._stopping:
+            return
+        jobs = await self._claim(size)
+        if jobs:
+            self._take_in(jobs)
+            await self._stay_quiet()
+        elif not self._stopping:
+            await self._rest()
+
+    async def _wait_for_room(self) -> int:
+        """Wait until the buffer wants jobs; return how many."""
+        while True:
+            self._pace.observe(self._runners.finished, time.monotonic())
+            ahead = self._pace.ahead
+            self._buffer.want_room(ahead // 2)
+            wanted = self._concurrency + ahead - self._runners.running - len(self._buffer)
+            starved = self._buffer.idle > 0 and len(self._buffer) == 0
+            if self._stopping or (
+                wanted > 0
+                and (starved or len(self._buffer) <= ahead // 2)
+                and self._completer.backlog < BACKLOG_MAX
+            ):
+                return wanted
+            await self._buffer.room.wait()
+            if self._completer.backlog >= BACKLOG_MAX:
+                await self._completer.flushed.wait()
+
+    async def _claim(self, size: int) -> list[ClaimedJob]:
+        """Claim where the last claim ended; if that gives too little, look from the start first."""
+        jobs: list[ClaimedJob] = []
+        if not self._hint.is_set() and time.monotonic() < self._next_look_s:
+            jobs = await self._claim_ready(size)
+        if not jobs:
+            jobs = await self._look(size)
+        return jobs
+
+    async def _look(self, size: int) -> list[ClaimedJob]:
+        self._hint.clear()
+        started_s = time.monotonic()
+        outlook = await self._store.look(self._queues)
+        self._positions.clear()
+        self._ready_queues = outlook.queues
+        self._next_due_s = outlook.next_due_s
+        jobs = await self._claim_ready(size)
+        if outlook.has_suspects and not self._runners.has_suspect:
+            unknown = self._runners.unknown_tasks
+            jobs += await self._store.claim_suspect(self._queues, unknown, self._lease.worker_id)
+        if outlook.more_to_sort:
+            self._hint.set()
+        # A look costs more the more dead rows lie at the queues' heads (somebody's old snapshot):
+        # it may take a tenth of the time, no more.
+        cost_s = time.monotonic() - started_s
+        self._next_look_s = time.monotonic() + max(LOOK_INTERVAL_S, cost_s / LOOK_SHARE_MAX)
+        return jobs
+
+    async def _claim_ready(self, size: int) -> list[ClaimedJob]:
+        unknown = self._runners.unknown_tasks
+        shares = [
+            Share(queue, size, self._positions.get(queue, QUEUE_START))
+            for queue in self._ready_queues
+        ]
+        if len(shares) > 1:
+            shares = await self._store.share_out(shares, size, unknown)
+        if not shares:
+            return []
+        jobs = await self._store.claim(shares, unknown, self._lease.worker_id)
+        jobs.sort(key=lambda job: (-job.priority, job.id))
+        for job in jobs:
+            self._positions[job.queue] = Position(-job.priority, job.id)
+        return jobs
+
+    def _take_in(self, jobs: list[ClaimedJob]) -> None:
+        if self._stopping:
+            self._completer.add_all([Released(job) for job in jobs])
+            return
+        self._runners.expect(jobs)
+        self._buffer.put(jobs)
+
+    async def _rest(self) -> None:
+        """There is nothing to claim: leave, if the worker does not wait; else sleep until woken."""
+        if not self._wait:
+            if self._runners.running or len(self._buffer) or self._completer.backlog:
+                await self._completer.settled()  # what runs may still bring back a retry
+            elif not self._hint.is_set():
+                self._on_caught_up()
+                self._stopping = True
+            return
+        self._busy_since_s = None
+        if self._notified and not self._asked_for_notify:
+            # From here on a defer notifies us. One that came between our look and this is seen by
+            # looking once more before the sleep.
+            await self._store.set_sleeping(self._lease.worker_id, sleeping=True)
+            self._asked_for_notify = True
+            return
+        await self._sleep()
+
+    async def _sleep(self) -> None:
+        wait_s = self._polling_interval_s
+        if self._next_due_s is not None:
+            wait_s = min(wait_s, max(self._next_due_s, 0.0))
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._hint.wait()
+        except TimeoutError:
+            self._hint.set()
+
+    async def _stay_quiet(self) -> None:
+        """A worker that has been busy for a while looks often enough: it needs no notification."""
+        now_s = time.monotonic()
+        if self._busy_since_s is None:
+            self._busy_since_s = now_s
+        elif self._asked_for_notify and now_s - self._busy_since_s > BUSY_BEFORE_QUIET_S:
+            await self._store.set_sleeping(self._lease.worker_id, sleeping=False)
+            self._asked_for_notify = False
+
+    async def _give_back_orphans(self) -> None:
+        """Release what a claim took whose answer was lost."""
+        self._next_look_s = 0.0
+        self._asked_for_notify = False  # the flag's own update may have been lost as well
+        try:
+            known = self._runners.known_ids() + self._completer.pending_ids()
+            orphans = await self._store.release_orphans(self._lease.worker_id, known)
+        except DatabaseUnavailable:
+            return
+        if orphans:
+            logger.warning("Gave back %d jobs whose claim's answer was lost", len(orphans))

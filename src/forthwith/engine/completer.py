@@ -1,0 +1,142 @@
+"""Records outcomes: they gather while the last flush is in flight, then go in one fenced transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from forthwith.engine.backoff import Backoff
+from forthwith.errors import DatabaseUnavailable
+from forthwith.outcome import Failed, Outcome, Released, Retry, failure_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from forthwith.engine.ports import JobStore
+
+logger = logging.getLogger(__name__)
+
+FLUSH_MAX = 4000
+
+
+class Completer:
+    """Writes outcomes as fast as the database takes them, and no timer is involved.
+
+    An outcome stays here until the database has answered. After a failure the same batch is sent
+    again: the fence makes the second time harmless, and history tells which were recorded by the
+    first.
+    """
+
+    def __init__(self, store: JobStore, *, on_freed: Callable[[], None]) -> None:
+        self._store = store
+        self._on_freed = on_freed
+        self._waiting: list[Outcome] = []
+        self._in_flight: list[Outcome] = []
+        self._more = asyncio.Event()
+        self._backoff = Backoff()
+        self._stopping = False
+        self.flushed = asyncio.Event()
+        """Pulsed at the end of each flush."""
+
+    @property
+    def backlog(self) -> int:
+        """How many outcomes are not recorded yet."""
+        return len(self._waiting) + len(self._in_flight)
+
+    def pending_ids(self) -> list[int]:
+        """The jobs of those outcomes."""
+        return [outcome.job.id for outcome in (*self._waiting, *self._in_flight)]
+
+    def add(self, outcome: Outcome) -> None:
+        """Take an outcome in; it goes with the next flush."""
+        self._waiting.append(outcome)
+        if len(self._waiting) == 1:
+            self._more.set()
+
+    def add_all(self, outcomes: Iterable[Outcome]) -> None:
+        """Take several in."""
+        for outcome in outcomes:
+            self.add(outcome)
+
+    async def settled(self) -> None:
+        """Wait until the next flush has ended, or a moment if there is nothing to flush."""
+        try:
+            async with asyncio.timeout(0.05):
+                await self.flushed.wait()
+        except TimeoutError:
+            pass
+
+    async def finish(self) -> None:
+        """Flush what is left, then let `run` end."""
+        self._stopping = True
+        self._more.set()
+        while self.backlog:
+            await self.settled()
+
+    async def run(self) -> None:
+        """Flush until finished."""
+        while not (self._stopping and not self._waiting):
+            await self._more.wait()
+            self._more.clear()
+            while self._waiting:
+                self._in_flight = self._waiting[:FLUSH_MAX]
+                del self._waiting[:FLUSH_MAX]
+                await self._flush(self._in_flight)
+                self._in_flight = []
+                self.flushed.set()
+                self.flushed.clear()
+
+    async def _flush(self, outcomes: list[Outcome]) -> None:
+        try:
+            accepted = await self._persist(outcomes)
+        except Exception as error:  # noqa: BLE001 -- one outcome the database refuses must not stop the rest
+            await self._flush_singly(outcomes, error)
+            return
+        self._report(outcomes, accepted)
+
+    async def _persist(self, outcomes: list[Outcome]) -> set[int]:
+        """Send until answered. The only way out but success is an error that no retry helps."""
+        repeated = False
+        while True:
+            try:
+                accepted = await self._store.complete(outcomes, repeated=repeated)
+            except DatabaseUnavailable as error:
+                wait_s = self._backoff.next_s()
+                logger.warning(
+                    "Could not record %d outcomes, keeping them and trying again in %.2f s: %s",
+                    len(outcomes),
+                    wait_s,
+                    error,
+                )
+                repeated = True
+                await asyncio.sleep(wait_s)
+            else:
+                self._backoff.reset()
+                return accepted
+
+    async def _flush_singly(self, outcomes: list[Outcome], error: Exception) -> None:
+        if len(outcomes) > 1:
+            for outcome in outcomes:
+                await self._flush([outcome])
+            return
+        (outcome,) = outcomes
+        logger.error("The outcome of job %d could not be recorded: %r", outcome.job.id, error)
+        if not isinstance(outcome, Failed):
+            await self._flush([Failed(outcome.job, failure_of(error, "failed"))])
+
+    def _report(self, outcomes: list[Outcome], accepted: set[int]) -> None:
+        freed = False
+        for outcome in outcomes:
+            if outcome.job.id not in accepted:
+                logger.warning(
+                    "LeaseLost: job %d (%s) was taken over while it ran here; this outcome (%s) "
+                    "changes nothing",
+                    outcome.job.id,
+                    outcome.job.task,
+                    type(outcome).__name__,
+                )
+            elif outcome.job.lock is not None or isinstance(outcome, Retry | Released):
+                freed = True
+        if freed:
+            self._on_freed()

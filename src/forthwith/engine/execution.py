@@ -1,0 +1,145 @@
+"""One run of one job: from its arguments to its result or its exception."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import inspect
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from forthwith.context import AbortReason
+from forthwith.engine.isolation import Isolated
+from forthwith.engine.plan import ContextParts
+from forthwith.errors import LeaseLost
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from concurrent.futures import Executor
+
+    import psycopg
+
+    from forthwith.context import JobContext
+    from forthwith.engine.plan import TaskPlan
+    from forthwith.engine.ports import JobStore
+    from forthwith.job import ClaimedJob
+
+from contextlib import asynccontextmanager
+
+
+class TimedOut(TimeoutError):
+    """The job ran longer than its task's timeout."""
+
+
+class Execution:
+    """A job that runs. It ends by returning or raising; nothing in here touches the job's state."""
+
+    __slots__ = ("abort_reason", "committed", "deadline", "job", "plan", "runner")
+
+    def __init__(self, job: ClaimedJob) -> None:
+        self.job = job
+        self.plan: TaskPlan | None = None
+        self.runner: asyncio.Task[Any] | None = None
+        self.abort_reason: AbortReason | None = None
+        self.committed = False
+        """The task's own transaction has completed the job already."""
+        self.deadline: float | None = None
+
+    def why_abort(self) -> AbortReason | None:
+        """Return why the task should stop, if it should."""
+        if self.abort_reason is not None:
+            return self.abort_reason
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            return AbortReason.TIMEOUT
+        return None
+
+    async def run(self, plan: TaskPlan, store: JobStore, threads: Executor) -> Any:
+        """Run the task. Raises what it raises, and `TimedOut`."""
+        self.plan = plan
+        arguments = json.loads(self.job.args) if self.job.args != "{}" else {}
+        if plan.timeout_s is not None:
+            self.deadline = time.monotonic() + plan.timeout_s
+        if not plan.needs_context and plan.is_async and plan.timeout_s is None:
+            return await Isolated(plan.function(**arguments))  # the short way, for most jobs
+        context = self._context(plan, arguments, store) if plan.needs_context else None
+        if plan.is_async:
+            call = functools.partial(self._run_async, plan, context, arguments)
+        else:
+            call = functools.partial(self._run_sync, plan, context, arguments, threads)
+        if plan.wrap_job is not None and context is not None:
+            call = plan.wrap_job(call, context)  # type: ignore[assignment]
+        return await call()
+
+    async def _run_async(
+        self, plan: TaskPlan, context: JobContext | None, arguments: dict[str, Any]
+    ) -> Any:
+        call = self._call(plan, context, arguments)
+        try:
+            async with asyncio.timeout(plan.timeout_s) as scope:
+                return await Isolated(call())
+        except TimeoutError as error:
+            if scope.expired():
+                raise self._timed_out(plan) from error
+            raise
+
+    async def _run_sync(
+        self,
+        plan: TaskPlan,
+        context: JobContext | None,
+        arguments: dict[str, Any],
+        threads: Executor,
+    ) -> Any:
+        """Run in a thread. No thread can be stopped from outside: the task learns by its context."""
+        call = self._call(plan, context, arguments)
+        run = contextvars.copy_context().run
+        try:
+            result = await asyncio.get_running_loop().run_in_executor(threads, run, call)
+            if inspect.isawaitable(result):  # a plain function that returns a coroutine
+                result = await result
+        except Exception as error:
+            if self.why_abort() is AbortReason.TIMEOUT:
+                raise self._timed_out(plan) from error
+            raise
+        return result
+
+    def _call(
+        self, plan: TaskPlan, context: JobContext | None, arguments: dict[str, Any]
+    ) -> Callable[[], Any]:
+        call: Callable[[], Any] = functools.partial(
+            plan.function, *([context] if plan.pass_context else []), **arguments
+        )
+        if plan.wrap_task is not None and context is not None:
+            call = plan.wrap_task(call, context)
+        return call
+
+    def _timed_out(self, plan: TaskPlan) -> TimedOut:
+        return TimedOut(f"{plan.name} ran longer than its timeout of {plan.timeout_s:g} s")
+
+    def _context(
+        self, plan: TaskPlan, arguments: dict[str, Any], store: JobStore
+    ) -> JobContext:
+        return plan.make_context(
+            ContextParts(
+                job=self.job,
+                arguments=arguments,
+                abort_reason=self.why_abort,
+                timeout_s=plan.timeout_s,
+                deadline=self.deadline,
+                open_transaction=(
+                    functools.partial(self._transaction, store) if plan.is_async else None
+                ),
+            )
+        )
+
+    @asynccontextmanager
+    async def _transaction(self, store: JobStore) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        if self.committed:
+            raise LeaseLost(
+                f"Job {self.job.id} has completed with its first transaction: "
+                "do all of its work in one `async with context.transaction()` block"
+            )
+        async with store.completing_transaction(self.job) as connection:
+            yield connection
+        self.committed = True

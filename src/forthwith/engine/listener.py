@@ -1,0 +1,62 @@
+"""Hears notifications: a hint to look, never the guarantee."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from forthwith.engine.backoff import Backoff
+from forthwith.errors import DatabaseUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from forthwith.engine.ports import JobStore
+
+logger = logging.getLogger(__name__)
+
+ABORT_PAYLOAD = "abort"
+QUEUE_PREFIX = "queue:"
+
+
+class Listener:
+    """Listens on a connection of its own, and listens again when that breaks.
+
+    A payload is untrusted: all it can do is make the worker look sooner.
+    """
+
+    def __init__(
+        self,
+        store: JobStore,
+        *,
+        queues: Collection[str] | None,
+        on_job: Callable[[], None],
+        on_abort: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._queues = queues
+        self._on_job = on_job
+        self._on_abort = on_abort
+        self._backoff = Backoff()
+
+    async def run(self) -> None:
+        """Listen until cancelled."""
+        while True:
+            try:
+                await self._store.listen(self._hear, self._listening)
+            except DatabaseUnavailable as error:
+                wait_s = self._backoff.next_s()
+                logger.warning("Stopped listening, trying again in %.2f s: %s", wait_s, error)
+                await asyncio.sleep(wait_s)
+
+    def _listening(self) -> None:
+        self._backoff.reset()
+        self._on_job()  # what came while nobody listened
+        self._on_abort()
+
+    def _hear(self, payload: str) -> None:
+        if payload == ABORT_PAYLOAD:
+            self._on_abort()
+        elif self._queues is None or payload.removeprefix(QUEUE_PREFIX) in self._queues:
+            self._on_job()

@@ -1,0 +1,56 @@
+"""How to run the jobs of one task: worked out once, used for each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from forthwith.context import AbortReason, JobContext, Transaction
+    from forthwith.job import ClaimedJob
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPlan:
+    """When and how a job runs again; None leaves as it was, and now for the time."""
+
+    retry_at: datetime | None
+    priority: int | None
+    queue: str | None
+    lock: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPlan:
+    """What the runner needs to know of a task."""
+
+    name: str
+    function: Callable[..., Any]
+    is_async: bool
+    pass_context: bool
+    needs_context: bool
+    """The task or a middleware of it looks at the context."""
+    timeout_s: float | None
+    once: bool
+    """It must never run twice: its start is recorded before it runs."""
+    decide_retry: Callable[[BaseException, ClaimedJob], RetryPlan | None]
+    make_context: Callable[[ContextParts], JobContext]
+    wrap_task: Callable[[Callable[[], Any], JobContext], Callable[[], Any]] | None
+    """Nests the task's middlewares around a call of it."""
+    wrap_job: Callable[[Callable[[], Any], JobContext], Callable[[], Any]] | None
+    """Nests the worker's middlewares around the whole, on the event loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContextParts:
+    """What a job's context is made of."""
+
+    job: ClaimedJob
+    arguments: dict[str, Any]
+    abort_reason: Callable[[], AbortReason | None]
+    timeout_s: float | None
+    deadline: float | None
+    open_transaction: Callable[[], Transaction] | None

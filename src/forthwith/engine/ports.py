@@ -1,0 +1,116 @@
+"""What the engine needs of the world, and no more. The store fits these; the engine never sees it.
+
+Every method that talks to the database raises `DatabaseUnavailable` where trying again may help.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    import psycopg
+
+    from forthwith.job import ClaimedJob
+    from forthwith.outcome import Outcome
+
+
+class Position(NamedTuple):
+    """A place in a queue's order: everything up to it was claimed. The rank is -priority."""
+
+    rank: int
+    id: int
+
+
+QUEUE_START = Position(-(2**62), 0)
+
+
+class Share(NamedTuple):
+    """How much to claim of one queue, and from where on."""
+
+    queue: str
+    size: int
+    after: Position
+
+
+class Outlook(NamedTuple):
+    """What a look at the whole table showed."""
+
+    queues: list[str]
+    """Queues with ready jobs."""
+    next_due_s: float | None
+    """Seconds until the next scheduled job is due."""
+    has_suspects: bool
+    more_to_sort: bool
+    """There was more to promote or to put in line than one look does."""
+
+
+class Rescued(NamedTuple):
+    """What became of one job of a dead worker."""
+
+    job_id: int
+    task: str
+    worker_id: int
+    fate: str
+
+
+class JobStore(Protocol):
+    """The statements that a worker runs."""
+
+    async def look(self, queues: Sequence[str] | None) -> Outlook: ...
+
+    async def share_out(
+        self, shares: Sequence[Share], limit: int, unknown_tasks: Sequence[str]
+    ) -> list[Share]: ...
+
+    async def claim(
+        self, shares: Sequence[Share], unknown_tasks: Sequence[str], worker_id: int
+    ) -> list[ClaimedJob]: ...
+
+    async def claim_suspect(
+        self, queues: Sequence[str] | None, unknown_tasks: Sequence[str], worker_id: int
+    ) -> list[ClaimedJob]: ...
+
+    async def set_sleeping(self, worker_id: int, *, sleeping: bool) -> None: ...
+
+    async def complete(self, outcomes: Sequence[Outcome], *, repeated: bool) -> set[int]:
+        """Record outcomes in one transaction. Returns the ids of the jobs whose outcome was accepted."""
+
+    async def mark_started(self, job: ClaimedJob) -> bool: ...
+
+    def completing_transaction(
+        self, job: ClaimedJob
+    ) -> AbstractAsyncContextManager[psycopg.AsyncConnection[object]]: ...
+
+    async def release_orphans(self, worker_id: int, known_ids: Sequence[int]) -> list[int]: ...
+
+    async def abort_requested(self, ids: Sequence[int]) -> list[int]: ...
+
+    async def rescue(self) -> list[Rescued]: ...
+
+    async def prune(self) -> list[str]: ...
+
+    async def listen(self, hear: Callable[[str], None], listening: Callable[[], None]) -> None:
+        """Call `listening` once notifications arrive, then `hear` with each payload, until it breaks."""
+
+    async def close(self) -> None: ...
+
+
+class LeaseStore(Protocol):
+    """The statements of the lease keeper's thread, on a connection of its own."""
+
+    def register(self) -> int: ...
+
+    def renew(self, worker_id: int) -> bool: ...
+
+    def unregister(self, worker_id: int, *, leaves_jobs: bool) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Attempt(Protocol):
+    """Runs one job to its outcome; see runner.py."""
+
+    def __call__(self, job: ClaimedJob) -> Awaitable[Outcome]: ...

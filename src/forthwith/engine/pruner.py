@@ -1,0 +1,37 @@
+"""Drops old history, by the partition, and makes the partitions of the days to come."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from typing import TYPE_CHECKING
+
+from forthwith.errors import DatabaseUnavailable
+
+if TYPE_CHECKING:
+    from forthwith.engine.ports import JobStore
+
+logger = logging.getLogger(__name__)
+
+INTERVAL_S = 3600.0
+FIRST_S = 10.0
+
+
+class Pruner:
+    """Prunes about once an hour."""
+
+    def __init__(self, store: JobStore) -> None:
+        self._store = store
+
+    async def run(self) -> None:
+        """Prune until cancelled."""
+        wait_s = FIRST_S
+        while True:
+            await asyncio.sleep(wait_s * random.uniform(0.5, 1.5))
+            try:
+                for partition in await self._store.prune():
+                    logger.info("Dropped the history partition %s", partition)
+            except DatabaseUnavailable as error:
+                logger.warning("Could not prune history: %s", error)
+            wait_s = INTERVAL_S

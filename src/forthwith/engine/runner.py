@@ -1,0 +1,256 @@
+"""Runs jobs: long-lived runners take from the buffer, and every way a job can end becomes an outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from forthwith.context import AbortReason
+from forthwith.engine.execution import Execution, TimedOut
+from forthwith.errors import DatabaseUnavailable, JobAborted
+from forthwith.outcome import (
+    Aborted,
+    Failed,
+    Outcome,
+    Released,
+    Retry,
+    Succeeded,
+    failure_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from forthwith.engine.buffer import Buffer
+    from forthwith.engine.completer import Completer
+    from forthwith.engine.plan import TaskPlan
+    from forthwith.engine.ports import JobStore
+    from forthwith.job import ClaimedJob
+
+logger = logging.getLogger(__name__)
+
+SLICE_S = 0.005
+
+
+class Runners:
+    """`concurrency` runners, and what they are running."""
+
+    def __init__(
+        self,
+        *,
+        buffer: Buffer,
+        completer: Completer,
+        store: JobStore,
+        plan_of: Callable[[str], TaskPlan | None],
+        concurrency: int,
+    ) -> None:
+        self._buffer = buffer
+        self._completer = completer
+        self._store = store
+        self._plan_of = plan_of
+        self._plans: dict[str, TaskPlan | None] = {}
+        self._concurrency = concurrency
+        self._executions: dict[int, Execution] = {}
+        self._expected: set[int] = set()
+        self._suspects: set[int] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._threads = ThreadPoolExecutor(concurrency, "forthwith-task")
+        self._closing = False
+        self._slice_end_s = 0.0
+        self._unknown: dict[str, None] = {}
+        self.finished = 0
+        """Runs that have ended so far."""
+
+    @property
+    def running(self) -> int:
+        """How many jobs run now."""
+        return len(self._executions)
+
+    @property
+    def has_suspect(self) -> bool:
+        """Whether a job whose worker died is among those claimed here."""
+        return bool(self._suspects)
+
+    @property
+    def unknown_tasks(self) -> list[str]:
+        """Names of tasks that came along and are not known here: left to other workers."""
+        return list(self._unknown)
+
+    def expect(self, jobs: Iterable[ClaimedJob]) -> None:
+        """Take note of claimed jobs before they run."""
+        for job in jobs:
+            if job.crashes:
+                self._suspects.add(job.id)
+
+    def running_ids(self) -> list[int]:
+        """The jobs that run now."""
+        return list(self._executions)
+
+    def running_names(self) -> list[str]:
+        """Their tasks, for a log line."""
+        return sorted({execution.job.task for execution in self._executions.values()})
+
+    def known_ids(self) -> list[int]:
+        """All jobs claimed here that have not ended."""
+        return [*self._executions, *self._buffer.ids()]
+
+    def start(self) -> None:
+        """Start the runners."""
+        self._tasks = [
+            asyncio.create_task(self._run(), name=f"runner {number}")
+            for number in range(self._concurrency)
+        ]
+
+    def abort(self, job_id: int, reason: AbortReason = AbortReason.USER_REQUEST) -> None:
+        """Stop a running job: an async one is cancelled, a sync one learns from its context."""
+        execution = self._executions.get(job_id)
+        if execution is None or execution.abort_reason is not None:
+            return
+        execution.abort_reason = reason
+        if execution.plan is not None and execution.plan.is_async and execution.runner is not None:
+            execution.runner.cancel()
+
+    async def finish(self, grace_s: float | None) -> None:
+        """Wait for what runs, `grace_s` seconds at the most (None: as long as it takes)."""
+        self._closing = True
+        self._buffer.wake_all()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace_s)
+
+    async def abort_all(self, patience_s: float) -> int:
+        """Abort what still runs and give it `patience_s` seconds to stop. Returns how many did not."""
+        for job_id in list(self._executions):
+            self.abort(job_id, AbortReason.SHUTDOWN)
+        pending = [task for task in self._tasks if not task.done()]
+        if pending:
+            await asyncio.wait(pending, timeout=patience_s)
+        stuck = list(self._executions.values())
+        self._completer.add_all([Released(execution.job) for execution in stuck])
+        for execution in stuck:
+            logger.error(
+                "Job %d (%s) did not stop; it is given back, and runs again elsewhere",
+                execution.job.id,
+                execution.job.task,
+            )
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        return len(stuck)
+
+    async def _run(self) -> None:
+        while True:
+            job = self._buffer.take_nowait()
+            if job is None:
+                if self._closing:
+                    return
+                await self._buffer.wait()
+                continue
+            outcome = await self._attempt(job)
+            if outcome is not None:
+                self._completer.add(outcome)
+            now_s = time.monotonic()
+            if now_s >= self._slice_end_s:  # by time, not per job: short jobs run in a row
+                await asyncio.sleep(0)
+                self._slice_end_s = time.monotonic() + SLICE_S
+
+    async def _attempt(self, job: ClaimedJob) -> Outcome | None:
+        execution = self._executions[job.id] = Execution(job)
+        try:
+            return await self._outcome(execution)
+        finally:
+            del self._executions[job.id]
+            self._suspects.discard(job.id)
+            self.finished += 1
+
+    async def _outcome(self, execution: Execution) -> Outcome | None:
+        job = execution.job
+        plan = self._plan(job.task)
+        if plan is None:
+            return Released(job)
+        if job.abort_requested:
+            return Aborted(job, None)
+        execution.runner = asyncio.current_task()
+        started_s = time.monotonic()
+        try:
+            if plan.once and not await self._may_start(job):
+                return Released(job)
+            await execution.run(plan, self._store, self._threads)
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # noqa: BLE001 -- whatever a task raises ends the job, not the worker
+            outcome = self._outcome_of(error, execution, plan)
+        else:
+            outcome = Succeeded(job)
+        if logger.isEnabledFor(logging.INFO):
+            _log(outcome, time.monotonic() - started_s)
+        return None if execution.committed else outcome
+
+    async def _may_start(self, job: ClaimedJob) -> bool:
+        """Record the start of a job that must not run twice. Not sure means not started."""
+        try:
+            return await self._store.mark_started(job)
+        except DatabaseUnavailable:
+            return False
+
+    def _outcome_of(self, error: BaseException, execution: Execution, plan: TaskPlan) -> Outcome:
+        job, reason = execution.job, execution.abort_reason
+        if isinstance(error, asyncio.CancelledError) and execution.runner is not None:
+            execution.runner.uncancel()
+        if isinstance(error, asyncio.CancelledError | JobAborted):
+            if reason is AbortReason.SHUTDOWN or self._closing and reason is None:
+                return Released(job)
+            return Aborted(job, failure_of(error, "aborted"))
+        failure = failure_of(error, "timed_out" if isinstance(error, TimedOut) else "failed")
+        if reason is AbortReason.USER_REQUEST:
+            return Failed(job, failure)
+        try:
+            retry = plan.decide_retry(error, job)
+        except Exception as broken:  # noqa: BLE001 -- a broken strategy must not cost us the outcome
+            broken.__context__ = error
+            return Failed(job, failure_of(broken, "failed"))
+        if retry is None:
+            return Failed(job, failure)
+        return Retry(job, failure, retry.retry_at, retry.priority, retry.queue, retry.lock)
+
+    def _plan(self, task_name: str) -> TaskPlan | None:
+        plan = self._plans.get(task_name)
+        if plan is None:
+            plan = self._plans[task_name] = self._plan_of(task_name)
+            if plan is None and task_name not in self._unknown:
+                self._unknown[task_name] = None
+                logger.warning(
+                    "TaskNotFound: this worker does not know task %r. Its jobs are left waiting for "
+                    "a worker that does; if there is none, add the task's module to import_paths",
+                    task_name,
+                )
+        return plan
+
+
+def _log(outcome: Outcome, duration_s: float) -> None:
+    failure: Any = getattr(outcome, "failure", None)
+    logger.log(
+        logging.ERROR if isinstance(outcome, Failed) else logging.INFO,
+        "Job %d (%s) %s after %.3f s%s",
+        outcome.job.id,
+        outcome.job.task,
+        _VERBS[type(outcome)],
+        duration_s,
+        f": {failure.exception_type}" if failure is not None else "",
+        extra={
+            "action": f"job_{type(outcome).__name__.lower()}",
+            "job_id": outcome.job.id,
+            "task": outcome.job.task,
+            "queue": outcome.job.queue,
+            "duration_s": duration_s,
+        },
+    )
+
+
+_VERBS = {
+    Succeeded: "succeeded",
+    Failed: "failed",
+    Retry: "failed and will be retried",
+    Aborted: "was aborted",
+    Released: "was given back",
+}

@@ -1,0 +1,264 @@
+"""A worker: what starts, how jobs flow, and in what order it stops.
+
+    claimer -> buffer -> runners -> completer -> database
+
+Beside that flow: the lease keeper says that we live, the listener wakes us, the rescuer takes over from
+the dead, the aborter stops jobs on request, the scheduler defers periodic tasks, the pruner drops old
+history.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from forthwith.engine.aborter import Aborter
+from forthwith.engine.buffer import Buffer
+from forthwith.engine.claimer import Claimer
+from forthwith.engine.completer import Completer
+from forthwith.engine.lease_keeper import LeaseKeeper
+from forthwith.engine.listener import Listener
+from forthwith.engine.pruner import Pruner
+from forthwith.engine.rescuer import Rescuer
+from forthwith.engine.runner import Runners
+from forthwith.engine.scheduler import Scheduler
+from forthwith.engine.signals import stop_signals
+from forthwith.outcome import Released
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from typing import Any
+
+    from forthwith.engine.plan import TaskPlan
+    from forthwith.engine.ports import JobStore, LeaseStore
+
+logger = logging.getLogger(__name__)
+
+ABORT_PATIENCE_S = 2.0
+FLUSH_PATIENCE_S = 2.5
+BLOCKED_LOOP_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """How a worker works. All times are in seconds."""
+
+    name: str | None = "worker"
+    queues: Sequence[str] | None = None
+    concurrency: int = 1
+    wait: bool = True
+    polling_interval_s: float = 5.0
+    abort_polling_interval_s: float = 5.0
+    grace_period_s: float | None = None
+    listen_notify: bool = True
+    install_signal_handlers: bool = True
+    renew_interval_s: float = 1.0
+    sweep_interval_s: float = 1.0
+
+
+class Worker:
+    """Runs jobs until it is stopped or, with `wait=False`, has caught up."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        *,
+        store: JobStore,
+        leases: LeaseStore,
+        plan_of: Callable[[str], TaskPlan | None],
+        defer_periodically: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.settings = settings
+        self._store = store
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._ticked_s = time.monotonic()
+        self._buffer = Buffer()
+        self._completer = Completer(store, on_freed=lambda: self._claimer.hint())
+        self._runners = Runners(
+            buffer=self._buffer,
+            completer=self._completer,
+            store=store,
+            plan_of=plan_of,
+            concurrency=settings.concurrency,
+        )
+        self._lease = LeaseKeeper(
+            leases,
+            renew_interval_s=settings.renew_interval_s,
+            on_lost=lambda worker_id: self._in_loop(self._drop_lost, worker_id),
+            on_renewed=self._check_loop,
+        )
+        self._claimer = Claimer(
+            store=store,
+            buffer=self._buffer,
+            runners=self._runners,
+            completer=self._completer,
+            lease=self._lease,
+            queues=settings.queues,
+            concurrency=settings.concurrency,
+            wait=settings.wait,
+            polling_interval_s=settings.polling_interval_s,
+            notified=settings.listen_notify,
+            on_caught_up=self.stop,
+        )
+        self._aborter = Aborter(
+            store, self._runners, interval_s=settings.abort_polling_interval_s
+        )
+        self._rescuer = Rescuer(
+            store, interval_s=settings.sweep_interval_s, on_rescued=self._claimer.hint
+        )
+        self._scheduler = Scheduler(defer_periodically)
+        self._pruner = Pruner(store)
+
+    @property
+    def worker_id(self) -> int:
+        """The worker's id in the database."""
+        return self._lease.worker_id
+
+    def stop(self) -> None:
+        """Ask the worker to finish what runs and leave. From any thread."""
+        self._in_loop(self._stop.set)
+
+    def hurry(self) -> None:
+        """Ask it to abort what runs and leave now. From any thread."""
+        self._in_loop(self._stop.set)
+        self._in_loop(self._hurry.set)
+
+    async def run(self) -> int:
+        """Work until stopped. Returns how many jobs did not stop, and were given back while they ran."""
+        await asyncio.to_thread(self._lease.start)
+        logger.info("Worker %d starts (%s)", self.worker_id, self._description())
+        handlers = (
+            stop_signals(self.stop, self.hurry)
+            if self.settings.install_signal_handlers
+            else nullcontext()
+        )
+        with handlers:
+            working = asyncio.create_task(self._work(), name="worker")
+            try:
+                return await asyncio.shield(working)
+            except asyncio.CancelledError:
+                self.stop()
+                await working
+                raise
+
+    async def _work(self) -> int:
+        completing = asyncio.create_task(self._completer.run(), name="completer")
+        claiming = asyncio.create_task(self._claimer.run(), name="claimer")
+        beside = [asyncio.create_task(run, name=name) for name, run in self._beside().items()]
+        self._runners.start()
+        watch = asyncio.create_task(self._stop.wait(), name="stop")
+        essential = {completing, claiming, watch}
+        try:
+            await asyncio.wait(essential, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stuck = await self._leave(claiming, completing, [*beside, watch])
+        for task in (claiming, completing):  # a bug must not look like a graceful stop
+            if task.done() and not task.cancelled() and (error := task.exception()):
+                raise error
+        return stuck
+
+    async def _leave(
+        self,
+        claiming: asyncio.Task[None],
+        completing: asyncio.Task[None],
+        beside: list[asyncio.Task[Any]],
+    ) -> int:
+        """Stop claiming, give back what has not started, finish what runs, flush, end the lease."""
+        self._claimer.stop()
+        unstarted = self._buffer.drain()
+        self._completer.add_all([Released(job) for job in unstarted])
+        await self._grace()
+        stuck = await self._runners.abort_all(ABORT_PATIENCE_S)
+        await _within(FLUSH_PATIENCE_S / 2, claiming)  # what a last claim returns is released, too
+        await _within(FLUSH_PATIENCE_S, self._completer.finish())
+        unrecorded = self._completer.backlog
+        if unrecorded:
+            logger.error(
+                "%d outcomes could not be recorded before leaving; their jobs will be rescued and run "
+                "again",
+                unrecorded,
+            )
+        await _cancelled([*beside, claiming, completing])
+        await asyncio.to_thread(
+            self._lease.stop, leaves_jobs=bool(unrecorded), timeout_s=FLUSH_PATIENCE_S / 2
+        )
+        await self._store.close()
+        logger.info("Worker %d has left", self.worker_id)
+        return stuck
+
+    async def _grace(self) -> None:
+        """Wait for what runs: as long as the grace period lasts and nobody hurries us."""
+        finishing = asyncio.create_task(self._runners.finish(self.settings.grace_period_s))
+        hurrying = asyncio.create_task(self._hurry.wait())
+        await asyncio.wait({finishing, hurrying}, return_when=asyncio.FIRST_COMPLETED)
+        await _cancelled([finishing, hurrying])
+
+    def _beside(self) -> dict[str, Coroutine[Any, Any, None]]:
+        beside = {
+            "rescuer": self._rescuer.run(),
+            "aborter": self._aborter.run(),
+            "scheduler": self._scheduler.run(),
+            "pruner": self._pruner.run(),
+            "ticker": self._tick(),
+        }
+        if self.settings.listen_notify:
+            beside["listener"] = Listener(
+                self._store,
+                queues=self.settings.queues,
+                on_job=self._claimer.hint,
+                on_abort=self._aborter.hint,
+            ).run()
+        return beside
+
+    def _drop_lost(self, worker_id: int) -> None:
+        """Our lease was lost: what it covered and has not started belongs to others now."""
+        kept = [job for job in self._buffer.drain() if job.worker_id != worker_id]
+        self._buffer.put(kept)
+
+    async def _tick(self) -> None:
+        while True:
+            self._ticked_s = time.monotonic()
+            await asyncio.sleep(0.5)
+
+    def _check_loop(self) -> None:
+        """In the lease keeper's thread: is somebody blocking the event loop?"""
+        blocked_s = time.monotonic() - self._ticked_s
+        if blocked_s > BLOCKED_LOOP_S:
+            logger.warning(
+                "The event loop has been blocked for %.0f s, by one of these tasks: %s. Make it sync "
+                "(it then runs in a thread) or await instead of blocking. The lease is kept meanwhile",
+                blocked_s,
+                ", ".join(self._runners.running_names()) or "none",
+            )
+
+    def _in_loop(self, call: Callable[..., object], *arguments: object) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(call, *arguments)
+
+    def _description(self) -> str:
+        queues = "all queues" if self.settings.queues is None else ", ".join(self.settings.queues)
+        return f"{queues}, concurrency {self.settings.concurrency}"
+
+
+async def _within(seconds: float, waiting: Awaitable[object]) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await waiting
+    except TimeoutError:
+        pass
+
+
+async def _cancelled(tasks: list[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    for task, result in zip(
+        tasks, await asyncio.gather(*tasks, return_exceptions=True), strict=True
+    ):
+        if isinstance(result, Exception):
+            logger.error("The %s failed: %r", task.get_name(), result)

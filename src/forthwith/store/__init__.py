@@ -1,0 +1,1 @@
+"""All SQL of forthwith, and a method for each statement."""

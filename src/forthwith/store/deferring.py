@@ -1,0 +1,111 @@
+"""Puts new jobs into the database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from psycopg.rows import tuple_row
+
+from forthwith.errors import AlreadyEnqueued
+from forthwith.store.statements import channel_of, statements
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import psycopg
+
+    from forthwith.job import NewJob
+
+
+class Deferring:
+    """The statements of a defer, on any connection: ours, or the caller's within his transaction."""
+
+    def __init__(self, schema: str) -> None:
+        self._statements = statements(schema)
+        self._channel = channel_of(schema)
+
+    async def insert(
+        self, connection: psycopg.AsyncConnection[Any], jobs: Sequence[NewJob]
+    ) -> list[int | None]:
+        """Insert jobs and wake a worker. Returns their ids; None for one that waits already.
+
+        `connection` is in autocommit mode. When nobody sleeps, no NOTIFY is sent with the jobs; a
+        worker that fell asleep meanwhile is looked for after the commit.
+        """
+        cursor = await connection.execute(
+            self._statements["defer"], self._parameters(jobs, always_notify=False), prepare=True
+        )
+        rows = await cursor.fetchall()
+        if rows and not rows[0][2]:
+            queues = list({job.queue for job in jobs})
+            await connection.execute(
+                self._statements["wake"], {"channel": self._channel, "queues": queues}, prepare=True
+            )
+        return matched(jobs, rows)
+
+    async def insert_all(
+        self, connection: psycopg.AsyncConnection[Any], jobs: Sequence[NewJob]
+    ) -> list[int]:
+        """Insert all jobs or none, in the connection's transaction or one of its own.
+
+        Raises `AlreadyEnqueued`, after which the caller's transaction can go on.
+        """
+        async with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
+            await cursor.execute(
+                self._statements["defer"], self._parameters(jobs, always_notify=True)
+            )
+            return all_or_none(jobs, matched(jobs, await cursor.fetchall()))
+
+    def insert_all_blocking(
+        self, connection: psycopg.Connection[Any], jobs: Sequence[NewJob]
+    ) -> list[int]:
+        """As `insert_all`, on the caller's synchronous connection."""
+        with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
+            cursor.execute(self._statements["defer"], self._parameters(jobs, always_notify=True))
+            return all_or_none(jobs, matched(jobs, cursor.fetchall()))
+
+    def _parameters(self, jobs: Sequence[NewJob], *, always_notify: bool) -> dict[str, Any]:
+        columns = (list(column) for column in zip(*jobs, strict=True))
+        names = (
+            "queues",
+            "tasks",
+            "priorities",
+            "args",
+            "locks",
+            "queueing_locks",
+            "scheduled_ats",
+            "crashes_maxes",
+        )
+        parameters: dict[str, Any] = dict(zip(names, columns, strict=True))
+        return {**parameters, "channel": self._channel, "always_notify": always_notify}
+
+
+def matched(jobs: Sequence[NewJob], rows: Sequence[tuple[Any, ...]]) -> list[int | None]:
+    """Say which returned row is which job's: they come in order, and only queueing locks are left out."""
+    ids: list[int | None] = []
+    position = 0
+    for job in jobs:
+        row = rows[position] if position < len(rows) else None
+        if row is not None and row[1] == job.queueing_lock:
+            ids.append(row[0])
+            position += 1
+        else:
+            ids.append(None)
+    assert position == len(rows), "an inserted job was not among those given"
+    return ids
+
+
+def all_or_none(jobs: Sequence[NewJob], ids: Sequence[int | None]) -> list[int]:
+    """Return the ids, or raise `AlreadyEnqueued` if one is missing."""
+    for job, job_id in zip(jobs, ids, strict=True):
+        if job_id is None:
+            raise already_enqueued(job)
+    return [job_id for job_id in ids if job_id is not None]
+
+
+def already_enqueued(job: NewJob) -> AlreadyEnqueued:
+    """Make the exception for a job that waits already."""
+    return AlreadyEnqueued(
+        "Job cannot be enqueued: there is already a job in the queue with the queueing lock "
+        f"{job.queueing_lock}"
+    )

@@ -1,0 +1,270 @@
+"""What people ask of jobs, and do to them by hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from psycopg.rows import tuple_row
+
+from forthwith.job import FailedAttempt, JobDetails, WorkerDetails
+from forthwith.store.deferring import Deferring
+from forthwith.store.statements import DEFAULT_SCHEMA, channel_of, statements
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    import psycopg
+
+    from forthwith.database.pool import Pool
+    from forthwith.job import NewJob, Status
+
+# Of which `job.sql` and others take all, null where they do not matter.
+NO_FILTER: Mapping[str, Any] = {
+    "id": None,
+    "queue": None,
+    "task": None,
+    "status": None,
+    "lock": None,
+    "queueing_lock": None,
+    "worker_id": None,
+    "before_id": None,
+    "limit": None,
+}
+
+
+class JobQueries:
+    """A method per question or deed, on a pool. `connection` is the caller's own, if he gives one."""
+
+    def __init__(self, pool: Pool, *, schema: str = DEFAULT_SCHEMA) -> None:
+        self._pool = pool
+        self._statements = statements(schema)
+        self._channel = channel_of(schema)
+        self.deferring = Deferring(schema)
+
+    async def insert(self, jobs: Sequence[NewJob]) -> list[int]:
+        """Insert all jobs or none. Raises `AlreadyEnqueued`."""
+        async with self._pool.connection() as connection:
+            if any(job.queueing_lock is not None for job in jobs):
+                return await self.deferring.insert_all(connection, jobs)
+            return [
+                job_id
+                for job_id in await self.deferring.insert(connection, jobs)
+                if job_id is not None
+            ]
+
+    async def insert_periodic(
+        self, job: NewJob, periodic_id: str, defer_timestamp: int
+    ) -> int | None:
+        """Insert the job of a tick, unless somebody did. Raises `AlreadyEnqueued`, the tick untaken."""
+        tick = {
+            "task": job.task,
+            "periodic_id": periodic_id,
+            "defer_timestamp": defer_timestamp,
+        }
+        async with self._pool.connection() as connection, connection.transaction():
+            if not await self._rows("tick", connection, **tick):
+                return None
+            (job_id,) = await self.deferring.insert_all(connection, [job])
+            await self._run("ticked", connection, **tick, job_id=job_id)
+            return job_id
+
+    async def cancel(
+        self,
+        job_id: int,
+        *,
+        abort: bool,
+        delete_job: bool,
+        connection: psycopg.AsyncConnection[Any] | None = None,
+    ) -> bool:
+        """Cancel a waiting job, or request a running one's abort. False: there was nothing to do."""
+        parameters = self._cancel_parameters(job_id, abort=abort, delete_job=delete_job)
+        if connection is not None:
+            return await self._cancel(connection, parameters)
+        async with self._pool.connection() as own:
+            return await self._cancel(own, parameters)
+
+    def cancel_blocking(
+        self,
+        connection: psycopg.Connection[Any],
+        job_id: int,
+        *,
+        abort: bool,
+        delete_job: bool,
+    ) -> bool:
+        """As `cancel`, on the caller's synchronous connection."""
+        parameters = self._cancel_parameters(job_id, abort=abort, delete_job=delete_job)
+        with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
+            rows = cursor.execute(self._statements["cancel"], parameters).fetchall()
+            locks = [lock for _, lock, _ in rows if lock is not None]
+            if locks:
+                cursor.execute(self._statements["advance_lines"], {"locks": locks})
+            return bool(rows)
+
+    async def end(self, job_id: int, *, status: str, delete_job: bool) -> bool:
+        """Give a live job a final status by hand. False: there is no such live job."""
+        async with self._pool.connection() as connection, connection.transaction():
+            rows = await self._rows(
+                "end_job", connection, id=job_id, status=status, delete_job=delete_job
+            )
+            await self._advance([lock for _, lock in rows], connection)
+            return bool(rows)
+
+    async def retry(
+        self,
+        job_id: int,
+        *,
+        retry_at: datetime,
+        priority: int | None,
+        queue: str | None,
+        lock: str | None,
+    ) -> bool:
+        """Let a running or an unsuccessful job run again. False: it is neither."""
+        changes = {
+            "id": job_id,
+            "retry_at": retry_at,
+            "priority": priority,
+            "queue": queue,
+            "lock": lock,
+        }
+        async with self._pool.connection() as connection, connection.transaction():
+            rows = await self._rows("retry_running", connection, **changes)
+            await self._advance([old_lock for _, old_lock in rows], connection)
+            if not rows:
+                rows = await self._rows("retry_finished", connection, **changes)
+            if rows:
+                await self._wake_for(job_id, connection)
+            return bool(rows)
+
+    async def status(
+        self, job_id: int, connection: psycopg.AsyncConnection[Any] | None = None
+    ) -> str | None:
+        """Return a job's status, or None if there is no such job."""
+        rows = await self._rows("job_status", connection, id=job_id)
+        return rows[0][0] if rows else None
+
+    def status_blocking(self, connection: psycopg.Connection[Any], job_id: int) -> str | None:
+        """As `status`, on the caller's synchronous connection."""
+        with connection.cursor(row_factory=tuple_row) as cursor:
+            row = cursor.execute(self._statements["job_status"], {"id": job_id}).fetchone()
+            return None if row is None else row[0]
+
+    async def list_jobs(self, **filters: Any) -> list[JobDetails]:
+        """List jobs, newest first. Filters are those of list_jobs.sql; None does not filter."""
+        rows = await self._rows("list_jobs", None, **{**NO_FILTER, **filters})
+        return [JobDetails(*row) for row in rows]
+
+    async def list_attempts(self, job_id: int) -> list[FailedAttempt]:
+        """List a job's failed attempts, first to last."""
+        return [
+            FailedAttempt(*row) for row in await self._rows("list_attempts", None, job_id=job_id)
+        ]
+
+    async def list_workers(self) -> list[WorkerDetails]:
+        """List the registered workers."""
+        return [WorkerDetails(*row) for row in await self._rows("list_workers", None)]
+
+    async def count_jobs(self) -> dict[Status, int]:
+        """Count jobs by status."""
+        counts = dict(await self._rows("count_jobs", None))
+        statuses: tuple[Status, ...] = (
+            "todo",
+            "doing",
+            "succeeded",
+            "failed",
+            "cancelled",
+            "aborted",
+        )
+        return {status: counts.get(status, 0) for status in statuses}
+
+    async def group_jobs(self, by: str, **filters: str | None) -> dict[str, dict[str, int]]:
+        """Count jobs by queue, task or lock, and status."""
+        groups: dict[str, dict[str, int]] = {}
+        for name, status, count in await self._rows("group_jobs", None, by=by, **filters):
+            groups.setdefault(name, {})[status] = count
+        return groups
+
+    async def stalled_ids(
+        self,
+        *,
+        queue: str | None,
+        task: str | None,
+        claimed_s: float | None,
+        unseen_s: float,
+    ) -> list[int]:
+        """List running jobs claimed long ago, or whose worker has not been seen."""
+        rows = await self._rows(
+            "stalled_jobs", None, queue=queue, task=task, claimed_s=claimed_s, unseen_s=unseen_s
+        )
+        return [job_id for (job_id,) in rows]
+
+    async def delete_old(self, *, hours: float, queue: str | None, statuses: list[str]) -> None:
+        """Delete finished jobs."""
+        async with self._pool.connection() as connection:
+            await self._run(
+                "delete_old_jobs", connection, hours=hours, queue=queue, statuses=statuses
+            )
+
+    async def ids_to_abort(self, queue: str | None) -> list[int]:
+        """List running jobs whose abort was requested."""
+        return [job_id for (job_id,) in await self._rows("jobs_to_abort", None, queue=queue)]
+
+    async def has_table(self) -> bool:
+        """Whether the job table is there."""
+        return (await self._rows("table_exists", None))[0][0] is not None
+
+    async def rows_of(self, name: str, /, **parameters: Any) -> list[tuple[Any, ...]]:
+        """Run a statement by name, for what has no method."""
+        return await self._rows(name, None, **parameters)
+
+    async def _cancel(
+        self, connection: psycopg.AsyncConnection[Any], parameters: Mapping[str, Any]
+    ) -> bool:
+        async with connection.transaction():
+            rows = await self._rows("cancel", connection, **parameters)
+            await self._advance([lock for _, lock, _ in rows], connection)
+            return bool(rows)
+
+    def _cancel_parameters(
+        self, job_id: int, *, abort: bool, delete_job: bool
+    ) -> Mapping[str, Any]:
+        return {
+            "id": job_id,
+            "abort": abort,
+            "delete_job": delete_job,
+            "channel": self._channel,
+        }
+
+    async def _advance(
+        self, locks: Sequence[str | None], connection: psycopg.AsyncConnection[Any]
+    ) -> None:
+        held = [lock for lock in locks if lock is not None]
+        if held:
+            await self._run("advance_lines", connection, locks=held)
+
+    async def _wake_for(
+        self, job_id: int, connection: psycopg.AsyncConnection[Any]
+    ) -> None:
+        rows = await self._rows("list_jobs", connection, **{**NO_FILTER, "id": job_id})
+        queues = [row[2] for row in rows]
+        await self._run("wake", connection, channel=self._channel, queues=queues)
+
+    async def _rows(
+        self,
+        name: str,
+        connection: psycopg.AsyncConnection[Any] | None,
+        /,
+        **parameters: Any,
+    ) -> list[tuple[Any, ...]]:
+        if connection is None:
+            async with self._pool.connection() as own:
+                return await self._rows(name, own, **parameters)
+        async with connection.cursor(row_factory=tuple_row) as cursor:
+            await cursor.execute(self._statements[name], parameters)
+            return await cursor.fetchall()
+
+    async def _run(
+        self, name: str, connection: psycopg.AsyncConnection[Any], /, **parameters: Any
+    ) -> None:
+        async with connection.cursor() as cursor:
+            await cursor.execute(self._statements[name], parameters)

@@ -1,0 +1,255 @@
+"""The statements of a worker, on connections of their own. A method per query; what it means is in the SQL."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import sql
+
+from forthwith.database.line import Line
+from forthwith.database.pool import Pool
+from forthwith.engine.ports import Outlook, Rescued, Share
+from forthwith.errors import LeaseLost
+from forthwith.job import ClaimedJob
+from forthwith.outcome import Succeeded
+from forthwith.store.recording import Recording
+from forthwith.store.statements import DEFAULT_SCHEMA, channel_of, statements
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+    from forthwith.database.database import Database
+    from forthwith.outcome import Outcome
+
+# The hot statements have one right plan, by index, however many rows the table seems to have: its
+# statistics are always out of date. A statement that hangs is as good as a lost connection.
+HOT_SETTINGS = """
+    set enable_seqscan = off;
+    set enable_bitmapscan = off;
+    set enable_hashjoin = off;
+    set enable_mergejoin = off;
+    set plan_cache_mode = force_generic_plan;
+    set jit = off;
+    set statement_timeout = '30s'
+"""
+UPKEEP_SETTINGS = "set jit = off; set statement_timeout = '30s'"
+LOOK_BATCH_SIZE = 2000
+RESCUE_AFTER_CONNECTED_S = 2.0
+RESTART_GRACE_S = 5.0
+LISTEN_PROBE_S = 10.0
+
+
+class PostgresStore:
+    """Fits the engine's `JobStore`."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        schema: str = DEFAULT_SCHEMA,
+        keeps: Callable[[str], bool] = lambda _status: True,
+        missing_after_s: float = 2.5,
+        history_retention_s: float | None = None,
+    ) -> None:
+        self._statements = statements(schema)
+        self._channel = channel_of(schema)
+        self._keeps = keeps
+        self._missing_after_s = missing_after_s
+        self._history_retention_s = history_retention_s
+        self._claims = Line(database, settings=HOT_SETTINGS)
+        self._completions = Line(database, settings=HOT_SETTINGS)
+        self._upkeep = Line(database, settings=UPKEEP_SETTINGS)
+        self._listening = Line(database)
+        self._transactions = Pool(database)
+
+    async def look(self, queues: Sequence[str] | None) -> Outlook:
+        async with self._claims.use() as connection:
+            async with connection.pipeline():
+                promoted = await self._on(connection, "promote_due", limit=LOOK_BATCH_SIZE)
+                arrived = await self._on(connection, "sort_lines", batch_size=LOOK_BATCH_SIZE)
+                ready = await self._on(connection, "ready_queues", queues=_listed(queues))
+                outlook = await self._on(connection, "outlook")
+            batches = [(await cursor.fetchall())[0][0] for cursor in (promoted, arrived)]
+            next_due_s, has_suspects = (await outlook.fetchall())[0]
+            return Outlook(
+                queues=[queue for (queue,) in await ready.fetchall()],
+                next_due_s=next_due_s,
+                has_suspects=has_suspects,
+                more_to_sort=max(batches) >= LOOK_BATCH_SIZE,
+            )
+
+    async def share_out(
+        self, shares: Sequence[Share], limit: int, unknown_tasks: Sequence[str]
+    ) -> list[Share]:
+        after = {share.queue: share.after for share in shares}
+        async with self._claims.use() as connection:
+            cursor = await self._on(
+                connection,
+                "claim_shares",
+                **_positions(shares),
+                limit=limit,
+                unknown_tasks=list(unknown_tasks),
+            )
+            return [Share(queue, size, after[queue]) for queue, size in await cursor.fetchall()]
+
+    async def claim(
+        self, shares: Sequence[Share], unknown_tasks: Sequence[str], worker_id: int
+    ) -> list[ClaimedJob]:
+        async with self._claims.use() as connection:
+            cursor = await self._on(
+                connection,
+                "claim",
+                **_positions(shares),
+                limits=[share.size for share in shares],
+                unknown_tasks=list(unknown_tasks),
+                worker_id=worker_id,
+            )
+            return [ClaimedJob._make(row) for row in await cursor.fetchall()]
+
+    async def claim_suspect(
+        self, queues: Sequence[str] | None, unknown_tasks: Sequence[str], worker_id: int
+    ) -> list[ClaimedJob]:
+        async with self._claims.use() as connection:
+            cursor = await self._on(
+                connection,
+                "claim_suspect",
+                queues=_listed(queues),
+                unknown_tasks=list(unknown_tasks),
+                worker_id=worker_id,
+            )
+            return [ClaimedJob._make(row) for row in await cursor.fetchall()]
+
+    async def set_sleeping(self, worker_id: int, *, sleeping: bool) -> None:
+        async with self._claims.use() as connection:
+            await self._on(connection, "set_sleeping", worker_id=worker_id, sleeping=sleeping)
+
+    async def complete(self, outcomes: Sequence[Outcome], *, repeated: bool) -> set[int]:
+        recording = Recording(outcomes, self._keeps)
+        async with self._completions.use() as connection:
+            if recording.is_plain and not repeated:
+                cursor = await self._on(connection, "complete", **recording.ends)
+                return {job_id for (job_id,) in await cursor.fetchall()}
+            async with connection.transaction():
+                return await self._record(connection, recording, repeated=repeated)
+
+    async def _record(
+        self, connection: psycopg.AsyncConnection[Any], recording: Recording, *, repeated: bool
+    ) -> set[int]:
+        accepted: set[int] = set()
+        for name, parameters in recording.statements():
+            cursor = await self._on(connection, name, **parameters)
+            accepted.update(job_id for (job_id,) in await cursor.fetchall())
+        failures = recording.failures_of(accepted)
+        if failures["job_ids"]:
+            await self._on(connection, "record_failures", **failures)
+        if recording.locks:
+            await self._on(connection, "advance_lines", locks=recording.locks)
+        if repeated:
+            accepted |= await self._recorded_before(connection, recording, accepted)
+        return accepted
+
+    async def _recorded_before(
+        self, connection: psycopg.AsyncConnection[Any], recording: Recording, accepted: set[int]
+    ) -> set[int]:
+        """Which of the refused outcomes did the first sending record, whose answer was lost?"""
+        recorded = set(recording.released_ids)  # given back by one or the other: the same
+        ends = {key: recording.ends[key] for key in ("ids", "lease_tokens")}
+        attempts = recording.attempts_but(accepted)
+        for name, parameters in (("recorded", ends), ("attempts_recorded", attempts)):
+            cursor = await self._on(connection, name, **parameters)
+            recorded.update(job_id for (job_id,) in await cursor.fetchall())
+        return recorded
+
+    async def mark_started(self, job: ClaimedJob) -> bool:
+        async with self._upkeep.use() as connection:
+            cursor = await self._on(
+                connection, "mark_started", id=job.id, lease_token=job.lease_token
+            )
+            return await cursor.fetchone() is not None
+
+    @asynccontextmanager
+    async def completing_transaction(
+        self, job: ClaimedJob
+    ) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        recording = Recording([Succeeded(job)], self._keeps)
+        async with self._transactions.connection() as connection, connection.transaction():
+            yield connection
+            cursor = await self._on(connection, "complete", **recording.ends)
+            if await cursor.fetchone() is None:
+                raise LeaseLost
+            if recording.locks:
+                await self._on(connection, "advance_lines", locks=recording.locks)
+
+    async def release_orphans(self, worker_id: int, known_ids: Sequence[int]) -> list[int]:
+        async with self._claims.use() as connection:
+            cursor = await self._on(
+                connection,
+                "release_orphans",
+                worker_id=worker_id,
+                known_ids=list(known_ids),
+                age_s=0.0,
+            )
+            return [job_id for (job_id,) in await cursor.fetchall()]
+
+    async def abort_requested(self, ids: Sequence[int]) -> list[int]:
+        async with self._upkeep.use() as connection:
+            cursor = await self._on(connection, "abort_requested", ids=list(ids))
+            return [job_id for (job_id,) in await cursor.fetchall()]
+
+    async def rescue(self) -> list[Rescued]:
+        async with self._upkeep.use() as connection:
+            if self._upkeep.age_s < RESCUE_AFTER_CONNECTED_S:
+                return []  # the database may just have come back: leave the others time to do so
+            cursor = await self._on(
+                connection,
+                "rescue",
+                missing_after_s=self._missing_after_s,
+                restart_grace_s=RESTART_GRACE_S,
+            )
+            return [Rescued._make(row) for row in await cursor.fetchall()]
+
+    async def prune(self) -> list[str]:
+        async with self._upkeep.use() as connection:
+            cursor = await self._on(
+                connection, "keep_partitions", days_ahead=3, retention_s=self._history_retention_s
+            )
+            return [name for (name,) in await cursor.fetchall()]
+
+    async def listen(self, hear: Callable[[str], None], listening: Callable[[], None]) -> None:
+        async with self._listening.use() as connection:
+            await connection.execute(
+                sql.SQL("listen {}").format(sql.Identifier(self._channel))
+            )
+            listening()
+            while True:
+                async for notification in connection.notifies(timeout=LISTEN_PROBE_S):
+                    hear(notification.payload)
+                await connection.execute("select 1")  # is anybody there?
+
+    async def close(self) -> None:
+        for line in (self._claims, self._completions, self._upkeep, self._listening):
+            await line.close()
+        await self._transactions.close()
+
+    async def _on(
+        self, connection: psycopg.AsyncConnection[Any], name: str, /, **parameters: Any
+    ) -> psycopg.AsyncCursor[Any]:
+        return await connection.execute(
+            self._statements[name], parameters, prepare=True, binary=True
+        )
+
+
+def _positions(shares: Sequence[Share]) -> Mapping[str, list[Any]]:
+    return {
+        "queues": [share.queue for share in shares],
+        "after_ranks": [share.after.rank for share in shares],
+        "after_ids": [share.after.id for share in shares],
+    }
+
+
+def _listed(queues: Sequence[str] | None) -> list[str] | None:
+    return None if queues is None else list(queues)
+
+

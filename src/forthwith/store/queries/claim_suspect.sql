@@ -1,0 +1,21 @@
+-- Claim the best job of :queues (null: all) whose last worker died while it ran. One at a time, so that
+-- a job that kills its workers takes no other suspect with it.
+-- Locks: the claimed row (skip locked). Index: job_suspect. Returns the claimed job, or nothing.
+with picked as materialized (
+    select job.id
+    from forthwith.job
+    where job.state = 'suspect'
+      and job.worker_id is null
+      and (%(queues)s::text[] is null or job.queue = any (%(queues)s::text[]))
+      and job.task <> all (%(unknown_tasks)s::text[])
+    order by -(job.priority::bigint), job.id
+    limit 1
+    for update skip locked
+)
+update forthwith.job
+set worker_id = %(worker_id)s, lease_token = job.lease_token + 1, claimed_at = clock_timestamp()
+from picked
+where job.id = picked.id
+returning job.id, job.lease_token, job.worker_id, job.queue, job.task, job.priority, job.attempts,
+    job.crashes, job.crashes_max, job.args::text, job.lock, job.queueing_lock, job.scheduled_at,
+    job.abort_requested

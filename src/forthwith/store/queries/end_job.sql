@@ -1,0 +1,18 @@
+-- Give a live job (:id) the final status :status by hand, keeping it in history unless :delete_job.
+-- Locks: the row. Returns its id and lock.
+with ended as (
+    delete from forthwith.job where id = %(id)s returning job.*
+), unlocked as (
+    delete from forthwith.queueing_lock using ended
+    where queueing_lock.key = ended.queueing_lock and queueing_lock.job_id = ended.id
+), archived as (
+    insert into forthwith.finished_job (
+        id, lease_token, worker_id, deferred_at, scheduled_at, claimed_at, priority, attempts, status,
+        crashes, crashes_max, abort_requested, queue, task, lock, queueing_lock, args)
+    select
+        id, lease_token, worker_id, deferred_at, scheduled_at, claimed_at, priority,
+        attempts + (worker_id is not null)::integer, %(status)s::forthwith.job_status,
+        crashes, crashes_max, abort_requested, queue, task, lock, queueing_lock, args
+    from ended where not %(delete_job)s
+)
+select id, lock from ended

@@ -1,0 +1,15 @@
+-- Turn up to :limit scheduled jobs whose time has come into ready ones (arrived, if they have a lock).
+-- Locks: those rows (skip locked). Index: job_scheduled. Returns how many.
+with due as materialized (
+    select id from forthwith.job
+    where state = 'scheduled' and scheduled_at <= clock_timestamp()
+    order by scheduled_at
+    limit %(limit)s
+    for update skip locked
+), promoted as (
+    update forthwith.job
+    set state = case when lock is null then 'ready' else 'arrived' end::forthwith.job_state
+    from due where job.id = due.id
+    returning 1
+)
+select count(*) from promoted

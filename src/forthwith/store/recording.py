@@ -1,0 +1,111 @@
+"""Outcomes as the parameters of the statements that record them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, assert_never
+
+from forthwith.outcome import Aborted, Failed, Released, Retry, Succeeded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from forthwith.job import ClaimedJob
+    from forthwith.outcome import Failure, Outcome
+
+
+class Recording:
+    """A batch of outcomes, sorted by what the database has to do with them."""
+
+    def __init__(self, outcomes: Sequence[Outcome], keeps: Callable[[str], bool]) -> None:
+        self._keeps = keeps
+        self.ends: dict[str, list[Any]] = _columns("ids", "lease_tokens", "statuses", "keeps")
+        """Of complete.sql."""
+        self.retries: dict[str, list[Any]] = _columns(
+            "ids", "lease_tokens", "retry_ats", "spents", "priorities", "queues", "locks"
+        )
+        """Of retry.sql."""
+        self.releases: dict[str, list[Any]] = _columns("ids", "lease_tokens")
+        """Of release.sql."""
+        self.locks: list[str] = []
+        """Locks whose line may have lost its head."""
+        self._failures: list[tuple[ClaimedJob, Failure]] = []
+        for outcome in outcomes:
+            self._add(outcome)
+
+    @property
+    def is_plain(self) -> bool:
+        """One statement does it all: jobs that succeeded, without locks."""
+        return not (
+            self.retries["ids"] or self.releases["ids"] or self.locks or self._failures
+        )
+
+    @property
+    def released_ids(self) -> list[int]:
+        """The jobs to give back."""
+        return self.releases["ids"]
+
+    def statements(self) -> Iterator[tuple[str, dict[str, list[Any]]]]:
+        """Yield the statements that are needed, with their parameters. Each returns accepted ids."""
+        for name, parameters in (
+            ("complete", self.ends),
+            ("retry", self.retries),
+            ("release", self.releases),
+        ):
+            if parameters["ids"]:
+                yield name, parameters
+
+    def failures_of(self, accepted: set[int]) -> dict[str, list[Any]]:
+        """Return record_failures.sql's parameters, for those outcomes that were accepted."""
+        columns = _columns(
+            "job_ids", "worker_ids", "attempts", "kinds", "exception_types", "messages", "tracebacks"
+        )
+        for job, failure in self._failures:
+            if job.id in accepted:
+                _append(columns, job.id, job.worker_id, job.attempts + 1, *failure)
+        return columns
+
+    def attempts_but(self, accepted: set[int]) -> dict[str, list[Any]]:
+        """Return attempts_recorded.sql's parameters, for those that were not."""
+        columns = _columns("job_ids", "attempts", "worker_ids")
+        for job, _ in self._failures:
+            if job.id not in accepted:
+                _append(columns, job.id, job.attempts + 1, job.worker_id)
+        return columns
+
+    def _add(self, outcome: Outcome) -> None:
+        match outcome:
+            case Succeeded(job):
+                self._end(job, "succeeded", None)
+            case Failed(job, failure):
+                self._end(job, "failed", failure)
+            case Aborted(job, failure):
+                self._end(job, "aborted", failure)
+            case Retry(job, failure, retry_at, priority, queue, lock):
+                self._failures.append((job, failure))
+                self._leave_line(job)
+                _append(
+                    self.retries, job.id, job.lease_token, retry_at, 1, priority, queue, lock
+                )
+            case Released(job):
+                _append(self.releases, job.id, job.lease_token)
+            case _:
+                assert_never(outcome)
+
+    def _end(self, job: ClaimedJob, status: str, failure: Failure | None) -> None:
+        _append(self.ends, job.id, job.lease_token, status, self._keeps(status))
+        self._leave_line(job)
+        if failure is not None:
+            self._failures.append((job, failure))
+
+    def _leave_line(self, job: ClaimedJob) -> None:
+        if job.lock is not None:
+            self.locks.append(job.lock)
+
+
+def _columns(*names: str) -> dict[str, list[Any]]:
+    return {name: [] for name in names}
+
+
+def _append(columns: dict[str, list[Any]], *row: Any) -> None:
+    for column, value in zip(columns.values(), row, strict=True):
+        column.append(value)
