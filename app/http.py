@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 import httpx
@@ -11,6 +12,8 @@ from app.settings import settings
 
 if TYPE_CHECKING:
     import ssl
+
+logging.getLogger("httpx").setLevel(logging.WARNING)  # else it logs each request
 
 # A client looks through all of its connections at every request, so one client with a hundred
 # connections spends its time on that. A few with a few connections each are three times as fast.

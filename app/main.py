@@ -68,7 +68,7 @@ async def lifespan(api: FastAPI) -> AsyncIterator[None]:
             await _stop(api.state.worker)
 
 
-def _start_worker() -> asyncio.Task[None]:
+def _start_worker() -> asyncio.Task[int | None]:
     worker = app.run_worker_async(
         concurrency=settings.worker_concurrency,
         install_signal_handlers=False,  # the signals are uvicorn's
@@ -77,7 +77,7 @@ def _start_worker() -> asyncio.Task[None]:
     return asyncio.create_task(worker, name="worker")
 
 
-async def _stop(worker: asyncio.Task[None] | None) -> None:
+async def _stop(worker: asyncio.Task[int | None] | None) -> None:
     """Have the worker finish what it runs, and wait for it."""
     if worker is not None:
         worker.cancel()
@@ -147,7 +147,7 @@ async def get_health(response: Response) -> dict[str, str]:
 
 async def _problem() -> str | None:
     """Return what keeps the relay from working, or None."""
-    worker: asyncio.Task[None] | None = api.state.worker
+    worker: asyncio.Task[int | None] | None = api.state.worker
     if worker is not None and worker.done():
         return "the worker has stopped"
     try:

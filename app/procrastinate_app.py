@@ -20,11 +20,11 @@ class Relay(forthwith.App):
         statement = resources.files("app").joinpath("schema.sql").read_text(encoding="utf-8")
         await self.connector.execute_query_async(statement)
 
-    async def run_worker_async(self, **options: Any) -> None:
+    async def run_worker_async(self, **options: Any) -> int | None:
         """Run a worker, see `forthwith.App.run_worker_async`."""
         await self.apply_relay_schema_async()
         try:
-            await super().run_worker_async(**options)
+            return await super().run_worker_async(**options)
         finally:
             await http.close()
 
