@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 from importlib import resources
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 
-import forthwith
+from forthwith.store import migrate as store_migrate
 from tests.support.waiting import wait_until_sync
 
 if TYPE_CHECKING:
@@ -111,10 +112,13 @@ class Databases:
 
 
 def migrate(url: str) -> None:
-    """Install the schema, as a user would."""
-    app = forthwith.App(url)
-    with app.open():
-        app.migrate()
+    """Install the schema."""
+
+    async def connect_and_migrate() -> None:
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+            await store_migrate.migrate(connection)
+
+    asyncio.run(connect_and_migrate())
 
 
 def migrations_digest() -> str:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
 Fact = TypeVar("Fact")
 
 POLL_S = 0.01
 
 
-async def wait_until(fact: Callable[[], Fact | Awaitable[Fact]], deadline_s: float = 30.0) -> Fact:
+async def wait_until(fact: Callable[[], Any], deadline_s: float = 30.0) -> Any:
     """Ask for `fact` again and again until it is true, and return it.
 
     `fact` is a function, plain or async. An AssertionError names it after `deadline_s` seconds.
