@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING
 
 import forthwith
 from app import http
 from forthwith import ExponentialBackoffStrategy
+
+if TYPE_CHECKING:
+    from procrastinate.app import WorkerOptions
+    from typing_extensions import Unpack
 
 __all__ = ["ExponentialBackoffStrategy", "Relay", "app"]
 
@@ -20,7 +24,7 @@ class Relay(forthwith.App):
         statement = resources.files("app").joinpath("schema.sql").read_text(encoding="utf-8")
         await self.connector.execute_query_async(statement)
 
-    async def run_worker_async(self, **options: Any) -> int | None:
+    async def run_worker_async(self, **options: Unpack[WorkerOptions]) -> int | None:  # type: ignore[override]
         """Run a worker, see `forthwith.App.run_worker_async`."""
         await self.apply_relay_schema_async()
         try:

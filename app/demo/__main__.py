@@ -68,7 +68,8 @@ async def run(options: Options) -> int:
 
 
 async def _install_schema(database_url: str) -> None:
-    async with forthwith.App(database_url).open_async() as app:
+    app = forthwith.App(database_url)
+    async with app.open_async():
         await app.migrate_async()
 
 

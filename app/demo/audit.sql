@@ -1,7 +1,7 @@
 -- Every delivery that the database knows of: one row a job, live or finished, with what it went
 -- through. Parameter: the task's name.
 with delivery as (
-    select id, args, case state when 'doing' then 'doing' else 'todo' end as status
+    select id, args, case when worker_id is null then 'todo' else 'doing' end as status
     from forthwith.job
     where task = %(task)s
     union all
