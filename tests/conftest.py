@@ -8,7 +8,7 @@ a clone of a template that has the schema. tests/TEST_GUIDE.md shows how the fix
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from tests.support.worker_process import WorkerProcess
 
 HOME = Path(__file__).parents[1] / ".forthwith" / "test"
 
+HAS_FAILED = pytest.StashKey[bool]()
+
 RecordFigure = Callable[[str, float, str], None]
 
 
@@ -33,6 +35,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="Test on this PostgreSQL server instead of the embedded one: the URL of a database "
         "whose user may create databases.",
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let fixtures know, when they clean up, whether the test has failed."""
+    report = yield
+    if report.failed:
+        item.stash[HAS_FAILED] = True
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +98,7 @@ async def connection(database_url: str) -> AsyncIterator[psycopg.AsyncConnection
 
 @pytest.fixture
 def make_worker_process(
-    database_url: str, tmp_path: Path
+    database_url: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[Callable[..., WorkerProcess]]:
     """Start worker processes: `make_worker_process("tests.support.worker_app", concurrency=5)`.
 
@@ -105,6 +118,8 @@ def make_worker_process(
     yield make
     for process in processes:
         process.clean_up()
+        if request.node.stash.get(HAS_FAILED, False):
+            print(process.describe())
 
 
 @pytest.fixture

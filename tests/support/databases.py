@@ -107,7 +107,7 @@ class Databases:
         return self._connection.execute(query, [name]).rowcount == 1
 
     def _run(self, statement: str, *names: str) -> None:
-        query = sql.SQL(statement).format(*map(sql.Identifier, names))  # type: ignore[arg-type]
+        query = sql.SQL(statement).format(*map(sql.Identifier, names))
         self._connection.execute(query)
 
 

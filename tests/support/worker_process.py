@@ -16,6 +16,7 @@ import psycopg
 from tests.support.waiting import wait_until, wait_until_sync
 
 ROOT = Path(__file__).parents[2]
+LOG_LINES_MAX = 200
 
 
 class WorkerProcess:
@@ -58,8 +59,9 @@ class WorkerProcess:
         return self._process.poll()
 
     def output(self) -> str:
-        """Return what it has logged and printed so far."""
-        return self.log.read_text(errors="replace")
+        """Return the end of what it has logged and printed so far."""
+        lines = self.log.read_text(errors="replace").splitlines(keepends=True)
+        return "".join(lines[-LOG_LINES_MAX:])
 
     async def wait_ready(self, deadline_s: float = 30.0) -> WorkerProcess:
         """Wait until the worker is registered in the database; fail if the process ends first."""
@@ -84,10 +86,13 @@ class WorkerProcess:
         return self.exit_status
 
     def clean_up(self) -> None:
-        """Kill what still runs, print the log for a failing test, and check that nothing stays."""
+        """Kill what still runs, and check that nothing stays."""
         self.kill()
-        print(f"--- worker process {self.pid}, exit status {self.exit_status}:\n{self.output()}")
         wait_until_sync(lambda: not self._has_group(), deadline_s=5.0)
+
+    def describe(self) -> str:
+        """Return how it ended and what it said, for people who look at a failed test."""
+        return f"worker process {self.pid}, exit status {self.exit_status}:\n{self.output()}"
 
     def _has_group(self) -> bool:
         try:

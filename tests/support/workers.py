@@ -68,7 +68,7 @@ async def transactions_of(
     Rows that one transaction wrote have the same xmin; no statistics that lag behind are asked.
     """
     query = f"select count(distinct xmin::text) from forthwith.{table} where id = any(%s)"  # noqa: S608
-    [(transactions,)] = await (await connection.execute(query, [ids])).fetchall()  # type: ignore[call-overload]
+    [(transactions,)] = await (await connection.execute(query, [ids])).fetchall()
     return int(transactions)
 
 
