@@ -147,12 +147,14 @@ class App(Blueprint, procrastinate.App):
         The options are those of `Task.configure`. Raises `TaskNotFound` for an unknown task if
         `allow_unknown` is False, and `InvalidArgument`.
         """
-        self.perform_import_paths()
+        upstream.import_tasks(self)
         task = self.tasks.get(name)
         if task is not None:
             return task.configure(**options)
         if not allow_unknown:
-            raise TaskNotFound(f"No task is called {name!r}: import its module, or see import_paths")
+            raise TaskNotFound(
+                f"No task is called {name!r}: import its module, or see import_paths"
+            )
         return configure_task(name=name, job_manager=self.job_manager, **options)
 
     async def run_worker_async(self, **options: Unpack[WorkerOptions]) -> int | None:  # type: ignore[override]
@@ -169,11 +171,12 @@ class App(Blueprint, procrastinate.App):
         Returns how many jobs did not stop at the end (see `Worker.run`); None from Procrastinate's own
         worker. Raises `InvalidArgument`, `SchemaError`, `DatabaseUnavailable`.
         """
-        self.perform_import_paths()
-        return await self._worker(**options).run()
+        upstream.import_tasks(self)
+        stuck: int | None = await self._worker(**options).run()
+        return stuck
 
     def _worker(self, **options: Unpack[WorkerOptions]) -> Any:
-        merged = {**self.worker_defaults, **options}
+        merged: dict[str, Any] = {**self.worker_defaults, **options}
         if isinstance(self.connector, Connector):
             return Worker(self, **merged)
         return upstream.stock_worker(self, merged)

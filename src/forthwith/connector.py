@@ -12,7 +12,6 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from forthwith.database.bridge import Bridge
-from forthwith.database.database import Database
 from forthwith.database.pool import Pool
 from forthwith.errors import NoResult
 from forthwith.store import migrate
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
 
     from procrastinate.connector import BaseConnector, Notify
     from psycopg_pool import AsyncConnectionPool
+
+    from forthwith.database.database import Database
 
 R = TypeVar("R")
 
@@ -82,7 +83,7 @@ class Connector(BaseAsyncConnector):
 
     # -- opening and closing ------------------------------------------------------------------------
 
-    def open(self, pool: Any | None = None) -> None:
+    def open(self, pool: Any | None = None) -> None:  # noqa: ARG002 -- Procrastinate's signature
         """Open for synchronous use. A pool from outside is not needed here, and not used."""
         self.run(_nothing)
 
@@ -136,33 +137,33 @@ class Connector(BaseAsyncConnector):
 
     # -- Procrastinate's interface for SQL ----------------------------------------------------------
 
-    async def execute_query_async(self, query: str, **arguments: Any) -> None:  # type: ignore[override]
+    async def execute_query_async(self, query: str, **arguments: Any) -> None:
         """Run a statement."""
         await self.call(lambda session: _execute(session, query, arguments))
 
-    async def execute_query_one_async(self, query: str, **arguments: Any) -> dict[str, Any]:  # type: ignore[override]
+    async def execute_query_one_async(self, query: str, **arguments: Any) -> dict[str, Any]:
         """Run a statement and return its first row. Raises `NoResult`."""
         rows = await self.execute_query_all_async(query, **arguments)
         if not rows:
             raise NoResult
         return rows[0]
 
-    async def execute_query_all_async(self, query: str, **arguments: Any) -> list[dict[str, Any]]:  # type: ignore[override]
+    async def execute_query_all_async(self, query: str, **arguments: Any) -> list[dict[str, Any]]:
         """Run a statement and return its rows."""
         return await self.call(lambda session: _execute(session, query, arguments))
 
-    def execute_query(self, query: str, **arguments: Any) -> None:  # type: ignore[override]
+    def execute_query(self, query: str, **arguments: Any) -> None:
         """Run a statement, synchronously."""
         self.run(lambda session: _execute(session, query, arguments))
 
-    def execute_query_one(self, query: str, **arguments: Any) -> dict[str, Any]:  # type: ignore[override]
+    def execute_query_one(self, query: str, **arguments: Any) -> dict[str, Any]:
         """Run a statement and return its first row, synchronously. Raises `NoResult`."""
         rows = self.execute_query_all(query, **arguments)
         if not rows:
             raise NoResult
         return rows[0]
 
-    def execute_query_all(self, query: str, **arguments: Any) -> list[dict[str, Any]]:  # type: ignore[override]
+    def execute_query_all(self, query: str, **arguments: Any) -> list[dict[str, Any]]:
         """Run a statement and return its rows, synchronously."""
         return self.run(lambda session: _execute(session, query, arguments))
 
@@ -175,9 +176,7 @@ async def _nothing(_session: Session) -> None:
     """Opening the session was all."""
 
 
-async def _execute(
-    session: Session, query: str, arguments: dict[str, Any]
-) -> list[dict[str, Any]]:
+async def _execute(session: Session, query: str, arguments: dict[str, Any]) -> list[dict[str, Any]]:
     parameters = {name: _adapted(value) for name, value in arguments.items()} or None
     async with (
         session.pool.connection() as connection,

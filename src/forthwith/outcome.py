@@ -77,19 +77,21 @@ def storable(text: str, characters_max: int) -> str:
     """Return the text without what PostgreSQL refuses (NUL, lone surrogates), shortened in the middle."""
     if len(text) > characters_max:
         half = characters_max // 2
-        text = f"{text[:half]}\n[... {len(text) - 2 * half} characters left out ...]\n{text[-half:]}"
+        text = (
+            f"{text[:half]}\n[... {len(text) - 2 * half} characters left out ...]\n{text[-half:]}"
+        )
     return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _message(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception as broken:  # noqa: BLE001 -- a hostile __str__ must not fail the completion
+    except Exception as broken:
         return f"<the exception's own text could not be had: {type(broken).__qualname__}>"
 
 
 def _traceback(error: BaseException) -> str:
     try:
         return "".join(traceback.format_exception(error))
-    except Exception as broken:  # noqa: BLE001 -- as above
+    except Exception as broken:
         return f"<the traceback could not be had: {type(broken).__qualname__}>"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from importlib import resources
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import procrastinate.schema
 
 from forthwith.store import migrate
 
 if TYPE_CHECKING:
-    from typing_extensions import LiteralString
+    from typing import LiteralString
 
     from forthwith.connector import Connector, Session
 
@@ -24,7 +24,7 @@ class SchemaManager(procrastinate.schema.SchemaManager):
     def get_schema() -> LiteralString:
         """Return the SQL of all migrations, for the schema `forthwith`."""
         text = "\n".join(migration.text for migration in migrate.migrations())
-        return cast("LiteralString", f"create schema if not exists forthwith;\n\n{text}")
+        return f"create schema if not exists forthwith;\n\n{text}"
 
     @staticmethod
     def get_migrations_path() -> str:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+import procrastinate
 import procrastinate.worker
 from procrastinate.periodic import PeriodicTask
 from psycopg.conninfo import make_conninfo
 
 if TYPE_CHECKING:
-    import procrastinate
     from procrastinate.connector import BaseConnector
     from procrastinate.tasks import Task
 
@@ -52,3 +52,8 @@ def conninfo_of(connector: BaseConnector) -> str | None:
 def stock_worker(app: procrastinate.App, options: dict[str, Any]) -> Any:
     """Make Procrastinate's own worker for an app whose connector is Procrastinate's."""
     return procrastinate.worker.Worker(app=app, **options)
+
+
+def import_tasks(app: procrastinate.App) -> None:
+    """Import the modules of `import_paths`, once."""
+    app.perform_import_paths()  # type: ignore[no-untyped-call]

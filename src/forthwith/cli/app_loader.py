@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from forthwith import upstream
 from forthwith.cli.exit_code import ExitCode
 from forthwith.cli.failure import CommandFailed
 
@@ -25,7 +26,7 @@ def load_app(path: str) -> App:
     found = _import_object(path)
     app = _checked(path, found)
     try:
-        app.perform_import_paths()
+        upstream.import_tasks(app)
     except (Exception, SystemExit) as error:
         raise _not_loaded(path, f"its import_paths fail: {_named(error)}") from error
     return app

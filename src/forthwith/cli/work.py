@@ -75,5 +75,5 @@ def _on_stop_signals(callback: Callable[[], object]) -> None:
 
 def _cancel_current_task() -> Callable[[], object]:
     task = asyncio.current_task()
-    assert task is not None, "runs inside asyncio.run"  # noqa: S101 - an invariant
+    assert task is not None, "runs inside asyncio.run"
     return task.cancel

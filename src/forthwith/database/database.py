@@ -70,8 +70,7 @@ class Database:
         """Open a connection in autocommit mode. Raises `DatabaseUnavailable`."""
         conninfo = await asyncio.to_thread(self.conninfo)
         with translated():
-            connection = await psycopg.AsyncConnection.connect(conninfo, autocommit=True)
-        return connection
+            return await psycopg.AsyncConnection.connect(conninfo, autocommit=True)
 
     def connect_blocking(self) -> psycopg.Connection[Any]:
         """Open a connection for use in a thread. Raises `DatabaseUnavailable`."""
@@ -92,6 +91,7 @@ def _parsed(url: str) -> dict[str, Any]:
         return conninfo_to_dict(url)
     except psycopg.ProgrammingError as error:
         raise InvalidArgument(
-            "database", f"is no connection URL that libpq understands ({' '.join(str(error).split())}); "
-            "write it as postgresql://user:password@host:5432/name"
+            "database",
+            f"is no connection URL that libpq understands ({' '.join(str(error).split())}); "
+            "write it as postgresql://user:password@host:5432/name",
         ) from None

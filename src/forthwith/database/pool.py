@@ -8,13 +8,14 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 from psycopg_pool import AsyncConnectionPool
 
 from forthwith.database.failures import translated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    import psycopg
 
     from forthwith.database.database import Database
 

@@ -90,7 +90,7 @@ class Completer:
     async def _flush(self, outcomes: list[Outcome]) -> None:
         try:
             accepted = await self._persist(outcomes)
-        except Exception as error:  # noqa: BLE001 -- one outcome the database refuses must not stop the rest
+        except Exception as error:
             await self._flush_singly(outcomes, error)
             return
         self._report(outcomes, accepted)

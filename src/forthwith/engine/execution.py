@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 from contextlib import asynccontextmanager
 
 
-class TimedOut(TimeoutError):
+class TimedOut(TimeoutError):  # noqa: N818 -- what happened, as Procrastinate names its exceptions
     """The job ran longer than its task's timeout."""
 
 
@@ -117,9 +117,7 @@ class Execution:
     def _timed_out(self, plan: TaskPlan) -> TimedOut:
         return TimedOut(f"{plan.name} ran longer than its timeout of {plan.timeout_s:g} s")
 
-    def _context(
-        self, plan: TaskPlan, arguments: dict[str, Any], store: JobStore
-    ) -> JobContext:
+    def _context(self, plan: TaskPlan, arguments: dict[str, Any], store: JobStore) -> JobContext:
         return plan.make_context(
             ContextParts(
                 job=self.job,

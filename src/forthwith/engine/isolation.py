@@ -30,7 +30,7 @@ class Isolated:
             while True:
                 try:
                     answer = yield awaited
-                except BaseException as error:  # noqa: BLE001 -- a cancellation belongs to the coroutine
+                except BaseException as error:
                     awaited = run(throw, error)
                 else:
                     awaited = run(send, answer)

@@ -65,7 +65,9 @@ class LeaseKeeper:
                 self._renew()
             except DatabaseUnavailable as error:
                 wait_s = backoff.next_s()
-                logger.warning("Could not renew the lease, trying again in %.2f s: %s", wait_s, error)
+                logger.warning(
+                    "Could not renew the lease, trying again in %.2f s: %s", wait_s, error
+                )
             else:
                 backoff.reset()
                 wait_s = max(0.0, self._renew_interval_s - (time.monotonic() - started_s))

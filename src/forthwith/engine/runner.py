@@ -178,7 +178,7 @@ class Runners:
             await execution.run(plan, self._store, self._threads)
         except GeneratorExit:
             raise
-        except BaseException as error:  # noqa: BLE001 -- whatever a task raises ends the job, not the worker
+        except BaseException as error:
             outcome = self._outcome_of(error, execution, plan)
         else:
             outcome = Succeeded(job)
@@ -198,7 +198,7 @@ class Runners:
         if isinstance(error, asyncio.CancelledError) and execution.runner is not None:
             execution.runner.uncancel()
         if isinstance(error, asyncio.CancelledError | JobAborted):
-            if reason is AbortReason.SHUTDOWN or self._closing and reason is None:
+            if reason is AbortReason.SHUTDOWN or (self._closing and reason is None):
                 return Released(job)
             return Aborted(job, failure_of(error, "aborted"))
         failure = failure_of(error, "timed_out" if isinstance(error, TimedOut) else "failed")
@@ -206,7 +206,7 @@ class Runners:
             return Failed(job, failure)
         try:
             retry = plan.decide_retry(error, job)
-        except Exception as broken:  # noqa: BLE001 -- a broken strategy must not cost us the outcome
+        except Exception as broken:
             broken.__context__ = error
             return Failed(job, failure_of(broken, "failed"))
         if retry is None:

@@ -106,9 +106,7 @@ class Worker:
             notified=settings.listen_notify,
             on_caught_up=self.stop,
         )
-        self._aborter = Aborter(
-            store, self._runners, interval_s=settings.abort_polling_interval_s
-        )
+        self._aborter = Aborter(store, self._runners, interval_s=settings.abort_polling_interval_s)
         self._rescuer = Rescuer(
             store, interval_s=settings.sweep_interval_s, on_rescued=self._claimer.hint
         )

@@ -242,9 +242,7 @@ class JobQueries:
         if held:
             await self._run("advance_lines", connection, locks=held)
 
-    async def _wake_for(
-        self, job_id: int, connection: psycopg.AsyncConnection[Any]
-    ) -> None:
+    async def _wake_for(self, job_id: int, connection: psycopg.AsyncConnection[Any]) -> None:
         rows = await self._rows("list_jobs", connection, **{**NO_FILTER, "id": job_id})
         queues = [row[2] for row in rows]
         await self._run("wake", connection, channel=self._channel, queues=queues)

@@ -59,15 +59,16 @@ class PostgresLeases:
             if not self._holds_lock:  # a new session; the old one may linger on the server
                 row = self._row(connection, "hold_worker_lock", worker_id=worker_id)
                 self._holds_lock = row is not None and row[0]
-            row = self._row(
-                connection, "renew_lease", worker_id=worker_id, lease_s=self._lease_s
-            )
+            row = self._row(connection, "renew_lease", worker_id=worker_id, lease_s=self._lease_s)
             return row is not None
 
     def unregister(self, worker_id: int, *, leaves_jobs: bool) -> None:
         """Leave the list of workers or, with jobs left behind, end the lease so that they are rescued."""
         with self._use() as connection:
-            if leaves_jobs or self._row(connection, "unregister_worker", worker_id=worker_id) is None:
+            if (
+                leaves_jobs
+                or self._row(connection, "unregister_worker", worker_id=worker_id) is None
+            ):
                 connection.execute(self._statements["expire_lease"], {"worker_id": worker_id})
 
     def close(self) -> None:

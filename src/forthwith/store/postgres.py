@@ -1,4 +1,4 @@
-"""The statements of a worker, on connections of their own. A method per query; what it means is in the SQL."""
+"""A worker's statements, on connections of their own. A method per query; the SQL says what it means."""
 
 from __future__ import annotations
 
@@ -219,9 +219,7 @@ class PostgresStore:
 
     async def listen(self, hear: Callable[[str], None], listening: Callable[[], None]) -> None:
         async with self._listening.use() as connection:
-            await connection.execute(
-                sql.SQL("listen {}").format(sql.Identifier(self._channel))
-            )
+            await connection.execute(sql.SQL("listen {}").format(sql.Identifier(self._channel)))
             listening()
             while True:
                 async for notification in connection.notifies(timeout=LISTEN_PROBE_S):
@@ -251,5 +249,3 @@ def _positions(shares: Sequence[Share]) -> Mapping[str, list[Any]]:
 
 def _listed(queues: Sequence[str] | None) -> list[str] | None:
     return None if queues is None else list(queues)
-
-

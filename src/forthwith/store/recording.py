@@ -35,9 +35,7 @@ class Recording:
     @property
     def is_plain(self) -> bool:
         """One statement does it all: jobs that succeeded, without locks."""
-        return not (
-            self.retries["ids"] or self.releases["ids"] or self.locks or self._failures
-        )
+        return not (self.retries["ids"] or self.releases["ids"] or self.locks or self._failures)
 
     @property
     def released_ids(self) -> list[int]:
@@ -57,7 +55,13 @@ class Recording:
     def failures_of(self, accepted: set[int]) -> dict[str, list[Any]]:
         """Return record_failures.sql's parameters, for those outcomes that were accepted."""
         columns = _columns(
-            "job_ids", "worker_ids", "attempts", "kinds", "exception_types", "messages", "tracebacks"
+            "job_ids",
+            "worker_ids",
+            "attempts",
+            "kinds",
+            "exception_types",
+            "messages",
+            "tracebacks",
         )
         for job, failure in self._failures:
             if job.id in accepted:
@@ -83,9 +87,7 @@ class Recording:
             case Retry(job, failure, retry_at, priority, queue, lock):
                 self._failures.append((job, failure))
                 self._leave_line(job)
-                _append(
-                    self.retries, job.id, job.lease_token, retry_at, 1, priority, queue, lock
-                )
+                _append(self.retries, job.id, job.lease_token, retry_at, 1, priority, queue, lock)
             case Released(job):
                 _append(self.releases, job.id, job.lease_token)
             case _:

@@ -52,7 +52,7 @@ class SharedDefer:
         try:
             async with self._pool.connection() as connection:
                 ids = await self._deferring.insert(connection, [job for job, _ in batch])
-        except BaseException as error:  # noqa: BLE001 -- whatever it is, the callers must hear of it
+        except BaseException as error:
             for _, future in batch:
                 if not future.done():
                     future.set_exception(error)

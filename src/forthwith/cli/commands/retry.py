@@ -67,7 +67,8 @@ async def _retry(
 def _not_retried(job_id: int, status: str, error: Exception) -> JobResult:
     from forthwith.errors import DatabaseUnavailable, SchemaError
 
-    if isinstance(error, DatabaseUnavailable | SchemaError):
+    # A refusal has no cause; anything else that fails is about the database, not about the job.
+    if isinstance(error, DatabaseUnavailable | SchemaError) or error.__cause__ is not None:
         raise error
     message = f"job {job_id}: cannot be retried, it is {status}"
     return JobResult(job_id, "not_retried", ExitCode.FAILED, status, message)
