@@ -100,6 +100,7 @@ async def _start(stage: Stage, receiver_port: int) -> None:
     console.print(
         f"A receiver that fails {options.failure_rate:.0%} of the time, the service, and "
         f"{options.workers} worker processes are up.",
+        soft_wrap=True,
         highlight=False,
     )
 

@@ -76,4 +76,5 @@ class Display:
 
     def tell(self, news: str) -> None:
         """Say what happened, with the time since the start."""
-        self._console.print(f"{time.monotonic() - self._started:6.1f} s  {news}", highlight=False)
+        elapsed_s = time.monotonic() - self._started
+        self._console.print(f"{elapsed_s:6.1f} s  {news}", highlight=False, soft_wrap=True)

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SENDERS = 8
-BULK_SIZE = 100
-#: One event in this many is posted on its own, the others in bulk.
-SINGLE_EVERY = 5
+#: Of each so many events, the first few are posted one by one and the rest in bulk.
+GROUP_SIZE = 100
+SINGLES = 10
 
 
 @dataclass(slots=True)
@@ -30,17 +30,19 @@ class Load:
     accepted: dict[str, int] = field(default_factory=dict)
 
     async def send(self, count: int) -> None:
-        """Post `count` events with a few senders at once, one part singly and the rest in bulk."""
-        numbers = range(count)
-        posts: list[list[int]] = [[n] for n in numbers if n % SINGLE_EVERY == 0]
-        posts += _chunks((n for n in numbers if n % SINGLE_EVERY), BULK_SIZE)
+        """Post `count` events with a few senders at once."""
+        posts: list[range] = []
+        for start in range(0, count, GROUP_SIZE):
+            group = range(start, min(start + GROUP_SIZE, count))
+            posts += [range(number, number + 1) for number in group[:SINGLES]]
+            posts += [group[SINGLES:]] if group[SINGLES:] else []
         waiting = iter(posts)
         async with httpx.AsyncClient(
             base_url=self.service_url, timeout=30, trust_env=False
         ) as client:
             await asyncio.gather(*(self._post_all(client, waiting) for _ in range(SENDERS)))
 
-    async def _post_all(self, client: httpx.AsyncClient, waiting: Iterable[list[int]]) -> None:
+    async def _post_all(self, client: httpx.AsyncClient, waiting: Iterable[range]) -> None:
         for numbers in waiting:
             await self._post([self._event(number) for number in numbers], client)
 
@@ -63,8 +65,3 @@ class Load:
             "url": f"{self.receiver_url}/hook/{endpoint}",
             "payload": {"kind": "order.paid", "order": number, "cents": 100 + number * 7 % 9_900},
         }
-
-
-def _chunks(numbers: Iterable[int], size: int) -> list[list[int]]:
-    everything = list(numbers)
-    return [everything[start : start + size] for start in range(0, len(everything), size)]
