@@ -127,7 +127,7 @@ def test_ctrl_c_exits_with_130(forthwith_cli: CommandLine, database_url: str) ->
             process.send_signal(signal.SIGINT)
             _, errors = process.communicate(timeout=30)
     assert process.returncode == 130, errors
-    assert errors == "forthwith: interrupted\n"
+    assert errors.strip() == "forthwith: interrupted"
 
 
 def test_a_closed_pipe_is_no_traceback(forthwith_cli: CommandLine, database_url: str) -> None:

@@ -23,6 +23,9 @@ def configure_logging(level: str, log_format: LogFormat) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    if level == "info":
+        # That tasks are registered is no news to whoever starts a worker.
+        logging.getLogger("procrastinate.blueprints").setLevel(logging.WARNING)
 
 
 class TextFormatter(logging.Formatter):
