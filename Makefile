@@ -8,6 +8,8 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# A test that hangs shows where, and fails.
+UNHUNG := -o faulthandler_timeout=300 -o faulthandler_exit_on_timeout=true
 SOURCES := src app tests benchmarks tools
 
 # pip stays quiet and installs, into .venv and into the build's own environment, nothing but what
@@ -34,7 +36,7 @@ demo: $(INSTALLED) ## Show the reference application at work, with a worker kill
 	@$(BIN)/python -m app.demo $(ARGS)
 
 test: $(INSTALLED) ## Run all tests, on all cores
-	@$(BIN)/pytest -n logical --maxprocesses 8 $(ARGS)
+	@$(BIN)/pytest -n logical --maxprocesses 8 $(UNHUNG) $(ARGS)
 
 bench: $(INSTALLED) ## Compare throughput and latency with other job queues
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -137,7 +137,7 @@ def record_figure(request: pytest.FixtureRequest) -> RecordFigure:
     """
 
     def record(name: str, value: float, unit: str) -> None:
-        print(f"\n    {name}: {value:,.4g} {unit}", end="")
+        print(f"\n    {name}: {value:,.4g} {unit}", end=" ")
         figure = json.dumps({"value": value, "unit": unit})
         request.node.user_properties.append((f"figure:{name}", figure))
 

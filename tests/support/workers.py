@@ -16,17 +16,23 @@ if TYPE_CHECKING:
     import forthwith
 
 
+#: A worker that leaves by itself must have left by then: a test that hangs says nothing.
+RUN_MAX_S = 120.0
+#: What a worker in a test's process adds to Procrastinate's defaults: the signals belong to pytest,
+#: and a job that hangs must not keep the test's end from coming.
+OPTIONS: dict[str, Any] = {"install_signal_handlers": False, "shutdown_graceful_timeout": 10.0}
+
+
 async def run_until_idle(app: forthwith.App, **options: Any) -> None:
     """Run a worker that leaves when nothing is left that could run now."""
-    await app.run_worker_async(**{"wait": False, "install_signal_handlers": False, **options})
+    async with asyncio.timeout(RUN_MAX_S):
+        await app.run_worker_async(**{"wait": False, **OPTIONS, **options})
 
 
 @asynccontextmanager
 async def running_worker(app: forthwith.App, **options: Any) -> AsyncIterator[None]:
     """Run a worker beside the block, and stop it gracefully at its end."""
-    worker = asyncio.create_task(
-        app.run_worker_async(**{"install_signal_handlers": False, **options})
-    )
+    worker = asyncio.create_task(app.run_worker_async(**{**OPTIONS, **options}))
     try:
         yield
     finally:
