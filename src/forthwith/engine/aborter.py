@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 class Aborter:
-    """Asks the database which running jobs to abort, when notified and every `interval_s` seconds."""
+    """Asks the database which of the worker's jobs to abort, when notified and every `interval_s` seconds."""
 
     def __init__(self, store: JobStore, runners: Runners, *, interval_s: float) -> None:
         self._store = store
@@ -40,11 +40,11 @@ class Aborter:
             await self._look()
 
     async def _look(self) -> None:
-        running = self._runners.running_ids()
-        if not running:
+        claimed = self._runners.known_ids()
+        if not claimed:
             return
         try:
-            for job_id in await self._store.abort_requested(running):
+            for job_id in await self._store.abort_requested(claimed):
                 self._runners.abort(job_id)
         except DatabaseUnavailable as error:
             logger.debug("Could not look for abort requests: %s", error)

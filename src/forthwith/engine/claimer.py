@@ -29,6 +29,8 @@ LOOK_INTERVAL_S = 0.05
 LOOK_SHARE_MAX = 0.1
 BUSY_BEFORE_QUIET_S = 0.2
 BACKLOG_MAX = 20_000
+# The server may still be at a claim whose connection we lost, for as long as a statement may take.
+ORPHAN_CHECKS_S = (0.0, 2.0, 10.0, 40.0)
 
 
 class Claimer:
@@ -75,6 +77,7 @@ class Claimer:
         self._ready_queues: list[str] = []
         self._next_look_s = 0.0
         self._next_due_s: float | None = None
+        self._orphan_checks_s: list[float] = []
 
     def hint(self) -> None:
         """Say that there may be something to claim: look from the start when it suits."""
@@ -96,7 +99,7 @@ class Claimer:
                 wait_s = self._backoff.next_s()
                 logger.warning("Could not claim jobs, trying again in %.2f s: %s", wait_s, error)
                 await asyncio.sleep(wait_s)
-                await self._give_back_orphans()
+                self._distrust()
 
     async def _fill(self) -> None:
         size = await self._wait_for_room()
@@ -112,20 +115,17 @@ class Claimer:
     async def _wait_for_room(self) -> int:
         """Wait until the buffer wants jobs; return how many."""
         while True:
+            while self._completer.backlog >= BACKLOG_MAX and not self._stopping:
+                await self._completer.settled()
             self._pace.observe(self._runners.finished, time.monotonic())
             ahead = self._pace.ahead
             self._buffer.want_room(ahead // 2)
             wanted = self._concurrency + ahead - self._runners.running - len(self._buffer)
             starved = self._buffer.idle > 0 and len(self._buffer) == 0
-            if self._stopping or (
-                wanted > 0
-                and (starved or len(self._buffer) <= ahead // 2)
-                and self._completer.backlog < BACKLOG_MAX
-            ):
+            low = len(self._buffer) <= ahead // 2
+            if self._stopping or (wanted > 0 and (starved or low)):
                 return wanted
             await self._buffer.room.wait()
-            if self._completer.backlog >= BACKLOG_MAX:
-                await self._completer.flushed.wait()
 
     async def _claim(self, size: int) -> list[ClaimedJob]:
         """Claim where the last claim ended; if that gives too little, look from the start first."""
@@ -137,6 +137,7 @@ class Claimer:
         return jobs
 
     async def _look(self, size: int) -> list[ClaimedJob]:
+        await self._give_back_orphans()
         self._hint.clear()
         started_s = time.monotonic()
         outlook = await self._store.look(self._queues)
@@ -200,6 +201,8 @@ class Claimer:
         wait_s = self._polling_interval_s
         if self._next_due_s is not None:
             wait_s = min(wait_s, max(self._next_due_s, 0.0))
+        if self._orphan_checks_s:
+            wait_s = min(wait_s, max(self._orphan_checks_s[0] - time.monotonic(), 0.0))
         try:
             async with asyncio.timeout(wait_s):
                 await self._hint.wait()
@@ -215,14 +218,19 @@ class Claimer:
             await self._store.set_sleeping(self._lease.worker_id, sleeping=False)
             self._asked_for_notify = False
 
+    def _distrust(self) -> None:
+        """An answer was lost: what it said is not known, and it may take effect even later."""
+        now_s = time.monotonic()
+        self._next_look_s = 0.0
+        self._asked_for_notify = False
+        self._orphan_checks_s = [now_s + delay_s for delay_s in ORPHAN_CHECKS_S]
+
     async def _give_back_orphans(self) -> None:
         """Release what a claim took whose answer was lost."""
-        self._next_look_s = 0.0
-        self._asked_for_notify = False  # the flag's own update may have been lost as well
-        try:
-            known = self._runners.known_ids() + self._completer.pending_ids()
-            orphans = await self._store.release_orphans(self._lease.worker_id, known)
-        except DatabaseUnavailable:
+        if not self._orphan_checks_s or time.monotonic() < self._orphan_checks_s[0]:
             return
+        known = self._runners.known_ids() + self._completer.pending_ids()
+        orphans = await self._store.release_orphans(self._lease.worker_id, known)
+        self._orphan_checks_s.pop(0)
         if orphans:
             logger.warning("Gave back %d jobs whose claim's answer was lost", len(orphans))

@@ -136,7 +136,11 @@ class Completer:
                     outcome.job.task,
                     type(outcome).__name__,
                 )
-            elif outcome.job.lock is not None or isinstance(outcome, Retry | Released):
+            elif (
+                outcome.job.lock is not None
+                or outcome.job.crashes  # the next suspect may come
+                or isinstance(outcome, Retry | Released)
+            ):
                 freed = True
         if freed:
             self._on_freed()

@@ -54,8 +54,8 @@ class Runners:
         self._plans: dict[str, TaskPlan | None] = {}
         self._concurrency = concurrency
         self._executions: dict[int, Execution] = {}
-        self._expected: set[int] = set()
         self._suspects: set[int] = set()
+        self._aborted_unstarted: set[int] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._threads = ThreadPoolExecutor(concurrency, "forthwith-task")
         self._closing = False
@@ -105,9 +105,14 @@ class Runners:
         ]
 
     def abort(self, job_id: int, reason: AbortReason = AbortReason.USER_REQUEST) -> None:
-        """Stop a running job: an async one is cancelled, a sync one learns from its context."""
+        """Stop a claimed job: an async one is cancelled, a sync one learns from its context, and one
+        that has not started will not.
+        """
         execution = self._executions.get(job_id)
-        if execution is None or execution.abort_reason is not None:
+        if execution is None:
+            self._aborted_unstarted.add(job_id)
+            return
+        if execution.abort_reason is not None:
             return
         execution.abort_reason = reason
         if execution.plan is not None and execution.plan.is_async and execution.runner is not None:
@@ -168,7 +173,8 @@ class Runners:
         plan = self._plan(job.task)
         if plan is None:
             return Released(job)
-        if job.abort_requested:
+        if job.abort_requested or job.id in self._aborted_unstarted:
+            self._aborted_unstarted.discard(job.id)
             return Aborted(job, None)
         execution.runner = asyncio.current_task()
         started_s = time.monotonic()
@@ -197,9 +203,9 @@ class Runners:
         job, reason = execution.job, execution.abort_reason
         if isinstance(error, asyncio.CancelledError) and execution.runner is not None:
             execution.runner.uncancel()
+        if reason is AbortReason.SHUTDOWN:
+            return Released(job)  # whatever it raised: it was not let finish
         if isinstance(error, asyncio.CancelledError | JobAborted):
-            if reason is AbortReason.SHUTDOWN or (self._closing and reason is None):
-                return Released(job)
             return Aborted(job, failure_of(error, "aborted"))
         failure = failure_of(error, "timed_out" if isinstance(error, TimedOut) else "failed")
         if reason is AbortReason.USER_REQUEST:

@@ -61,6 +61,7 @@ class PostgresStore:
         self._claims = Line(database, settings=HOT_SETTINGS)
         self._completions = Line(database, settings=HOT_SETTINGS)
         self._upkeep = Line(database, settings=UPKEEP_SETTINGS)
+        self._pruning = Line(database, settings=UPKEEP_SETTINGS)
         self._listening = Line(database)
         self._transactions = Pool(database)
 
@@ -211,7 +212,7 @@ class PostgresStore:
             return [Rescued._make(row) for row in await cursor.fetchall()]
 
     async def prune(self) -> list[str]:
-        async with self._upkeep.use() as connection:
+        async with self._pruning.use() as connection:
             cursor = await self._on(
                 connection, "keep_partitions", days_ahead=3, retention_s=self._history_retention_s
             )
@@ -227,7 +228,8 @@ class PostgresStore:
                 await connection.execute("select 1")  # is anybody there?
 
     async def close(self) -> None:
-        for line in (self._claims, self._completions, self._upkeep, self._listening):
+        lines = (self._claims, self._completions, self._upkeep, self._pruning, self._listening)
+        for line in lines:
             await line.close()
         await self._transactions.close()
 

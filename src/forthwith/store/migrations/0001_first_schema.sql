@@ -254,7 +254,8 @@ as $$
 #variable_conflict use_column
 declare
     gone_ids bigint[];
-    left_locks text[];
+    lock text;
+    left_locks text[] := '{}';
 begin
     if pg_postmaster_start_time() + restart_grace > clock_timestamp()
         or not pg_try_advisory_xact_lock(hashtext('forthwith.rescue'), hashtext('forthwith.job'::regclass::oid::text))
@@ -279,7 +280,7 @@ begin
         return;
     end if;
 
-    return query
+    for job_id, task, worker_id, fate, lock in
     with held as (
         select
             job.id,
@@ -327,16 +328,16 @@ begin
         left join forthwith.worker on worker.id = held.worker_id
         where held.fate <> 'released'
     )
-    select held.id, job.task, held.worker_id, held.fate
-    from held join forthwith.job on job.id = held.id;
+    select held.id, job.task, held.worker_id, held.fate, job.lock
+    from held join forthwith.job on job.id = held.id
+    loop
+        if fate in ('failed', 'aborted') and lock is not null then
+            left_locks := left_locks || lock;
+        end if;
+        return next;
+    end loop;
 
-    -- Locks whose line lost its head. Found by what is there, so that nothing can be stranded.
-    select array_agg(distinct finished_job.lock) into left_locks
-    from forthwith.finished_job
-    where finished_job.worker_id = any (gone_ids) and finished_job.lock is not null
-      and finished_job.finished_at >= now() and finished_job.status in ('failed', 'aborted');
-    perform forthwith.advance_lines(coalesce(left_locks, '{}'::text[]));
-
+    perform forthwith.advance_lines(left_locks);
     delete from forthwith.worker where worker.id = any (gone_ids);
 end
 $$;

@@ -1,9 +1,13 @@
 -- Claim up to :limits ready jobs of each of :queues under :worker_id's lease, each queue from where its
 -- last claim ended (:after_ranks, :after_ids; rank is -priority), leaving out :unknown_tasks.
--- Locks: the claimed rows (skip locked). Index: job_ready. Returns the claimed jobs, in no order.
-with picked as materialized (
+-- Locks: the worker's row first, so that it is not taken for dead between our look and our commit: a
+-- claimed job always has a registered worker. Then the claimed rows (skip locked). Index: job_ready.
+-- Returns the claimed jobs, in no order.
+with claimant as materialized (
+    select id from forthwith.worker where id = %(worker_id)s for key share
+), picked as materialized (
     select best.id
-    from unnest(
+    from claimant cross join unnest(
         %(queues)s::text[], %(limits)s::integer[], %(after_ranks)s::bigint[], %(after_ids)s::bigint[]
     ) as share (queue, size, after_rank, after_id)
     cross join lateral (

@@ -1,10 +1,13 @@
 -- Claim the best job of :queues (null: all) whose last worker died while it ran. One at a time, so that
 -- a job that kills its workers takes no other suspect with it.
--- Locks: the claimed row (skip locked). Index: job_suspect. Returns the claimed job, or nothing.
-with picked as materialized (
+-- Locks: the worker's row, as claim.sql, and the claimed row (skip locked). Index: job_suspect. Returns the claimed job, or nothing.
+with claimant as materialized (
+    select id from forthwith.worker where id = %(worker_id)s for key share
+), picked as materialized (
     select job.id
     from forthwith.job
-    where job.state = 'suspect'
+    where exists (select from claimant)
+      and job.state = 'suspect'
       and job.worker_id is null
       and (%(queues)s::text[] is null or job.queue = any (%(queues)s::text[]))
       and job.task <> all (%(unknown_tasks)s::text[])
