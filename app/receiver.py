@@ -150,7 +150,13 @@ def main() -> None:
     parser.add_argument("--latency-max", type=float, default=0.02, help="seconds")
     options = parser.parse_args()
     receiver = create(options.failure_rate, options.latency_max)
-    uvicorn.run(receiver, port=options.port, access_log=False, log_level="warning")
+    uvicorn.run(
+        receiver,
+        port=options.port,
+        access_log=False,
+        log_level="warning",
+        timeout_graceful_shutdown=1,  # somebody may be stuck, see `resource`
+    )
 
 
 if __name__ == "__main__":

@@ -79,3 +79,5 @@ def running_relay(database_url: str, logs: Path, **settings: str) -> Iterator[Re
         asyncio.run(wait_until_up(receiver_process, f"{receiver_url}/report"))
         asyncio.run(wait_until_up(service_process, f"{service_url}/health"))
         yield Relay(service, receiver, database_url, children, service_process)
+    for log in logs.glob("*.log"):
+        assert "ResourceWarning" not in log.read_text(errors="replace"), log.read_text()
