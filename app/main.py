@@ -149,7 +149,8 @@ async def _problem() -> str | None:
     """Return what keeps the relay from working, or None."""
     worker: asyncio.Task[int | None] | None = api.state.worker
     if worker is not None and worker.done():
-        return "the worker has stopped"
+        why = None if worker.cancelled() else worker.exception()
+        return f"the worker has stopped: {why}" if why else "the worker has stopped"
     try:
         async with asyncio.timeout(HEALTH_TIMEOUT_S):
             if not await app.job_manager.check_connection_async():

@@ -19,6 +19,7 @@ from starlette.routing import Route
 FAILURE_CODES = (500, 503, 429)
 #: How often an endpoint whose name starts with `flaky` refuses each event before it takes it.
 FLAKY_FAILURES = 2
+SLOW_S = 1.0
 FOREVER_S = 3600.0
 
 
@@ -82,10 +83,14 @@ class Receiver:
         key = request.headers["idempotency-key"]
         self.ledger.begin(endpoint, key)
         try:
-            await asyncio.sleep(random.uniform(0, self.latency_max_s))
+            await asyncio.sleep(self._latency_s(endpoint))
             return self._answer(endpoint, key)
         finally:
             self.ledger.end(endpoint)
+
+    def _latency_s(self, endpoint: str) -> float:
+        """Return how long to take. Endpoints whose name starts with `slow` take long."""
+        return SLOW_S if endpoint.startswith("slow") else random.uniform(0, self.latency_max_s)
 
     def _answer(self, endpoint: str, key: str) -> Response:
         if (code := self._failure(endpoint, key)) is not None:

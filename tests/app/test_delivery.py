@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.app.relay import Relay
+    from pathlib import Path
+
+from contextlib import closing
+
+import psycopg
+
+from tests.app.relay import Relay, running_relay
+from tests.support.waiting import wait_until_sync
 
 
 def post(relay: Relay, *events: dict[str, object]) -> list[int]:
@@ -79,3 +86,18 @@ def test_delivered_event_may_come_again_under_the_same_key(relay: Relay) -> None
     relay.finished_job(second)
 
     assert relay.receiver.get("/arrivals/returning").json() == ["returning", "returning"]
+
+
+def test_service_that_stops_finishes_what_it_delivers(database_url: str, tmp_path: Path) -> None:
+    with running_relay(database_url, tmp_path, RELAY_RUN_WORKER="1") as relay:
+        (job_id,) = post(relay, relay.event("last", endpoint="slow"))
+        wait_until_sync(lambda: relay.receiver.get("/report").json()["requests"] == 1)
+
+        relay.service_process.process.terminate()
+        relay.service_process.process.wait(timeout=30)
+
+        assert relay.receiver.get("/arrivals/slow").json() == ["last"]
+    with closing(psycopg.connect(database_url)) as connection:
+        query = "select status::text, attempts from forthwith.finished_job where id = %s"
+        assert connection.execute(query, [job_id]).fetchall() == [("succeeded", 1)]
+        assert connection.execute("select from forthwith.failed_attempt").rowcount == 0
