@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from forthwith.cli.documents import JOB_KEYS, WORKER_KEYS
+from tests.cli.command_line import CommandLine
 from tests.support.waiting import wait_until_sync
 
 if TYPE_CHECKING:
-    from tests.cli.command_line import CommandLine
+    from pathlib import Path
+
     from tests.cli.conftest import StartWorker
 
 
@@ -60,6 +62,16 @@ def test_status_describes_the_database(forthwith_cli: CommandLine) -> None:
     assert document["jobs"]["todo"] == 0
     assert document["workers"] == []
     assert document["oldest_waiting_job"] is None
+
+
+def test_the_embedded_database_is_the_default_and_has_its_schema(
+    directory: Path, tmp_path: Path
+) -> None:
+    command_line = CommandLine(directory, {"FORTHWITH_HOME": str(tmp_path / "home")})
+    job_id = defer(command_line)
+    document = command_line.run("status", "--json").document()
+    assert document["database"]["embedded"] is True
+    assert document["oldest_waiting_job"]["id"] == job_id
 
 
 def test_status_shows_the_oldest_job_that_waits(forthwith_cli: CommandLine) -> None:

@@ -32,7 +32,8 @@ def supervise(commands: Sequence[Sequence[str]], *, one_shot: bool) -> int:
 class Supervisor:
     """A set of worker processes, each replaced when it dies by itself.
 
-    It is a small process that loads no app and no driver, so hardly anything can go wrong in it.
+    It is a small process that loads no app and opens no connection, so hardly anything can go wrong
+    in it.
     """
 
     def __init__(self, *, one_shot: bool) -> None:

@@ -42,7 +42,7 @@ async def _open_and_work(app: App, options: dict[str, Any]) -> None:
     async with app.open_async():
         _announce(app, options)
         try:
-            await app.run_worker_async(**options, install_signal_handlers=True)
+            stuck = await app.run_worker_async(**options, install_signal_handlers=True)
         except asyncio.CancelledError:
             leave_soon(ExitCode.OK)
             raise
@@ -52,15 +52,15 @@ async def _open_and_work(app: App, options: dict[str, Any]) -> None:
         finally:
             # It is stopping already: one more signal must not kill it while it closes.
             _on_stop_signals(lambda: None)
-        leave_soon(ExitCode.OK)
+        leave_soon(ExitCode.OK, stuck=bool(stuck))
 
 
 def _announce(app: App, options: dict[str, Any]) -> None:
     effective = {**app.worker_defaults, **options}
-    queues = ", ".join(effective.get("queues") or ()) or "all"
+    queues = effective.get("queues")
     logger.info(
-        "This worker takes jobs of queues %s, concurrency %d, database %s, pid %d",
-        queues,
+        "This worker takes jobs of %s, concurrency %d, database %s, pid %d",
+        f"queues {', '.join(queues)}" if queues else "all queues",
         effective.get("concurrency", 1),
         database_name(app),
         os.getpid(),

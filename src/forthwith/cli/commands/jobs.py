@@ -11,7 +11,6 @@ from forthwith.cli.exit_code import ExitCode
 from forthwith.cli.failure import CommandFailed
 from forthwith.cli.output import (
     Column,
-    as_text,
     compact_json,
     print_block,
     print_fields,
@@ -22,6 +21,8 @@ from forthwith.cli.parameters import JOB_ID
 from forthwith.cli.session import any_app, in_open_app
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from forthwith import App
     from forthwith.job import FailedAttempt, JobDetails
 
@@ -33,7 +34,7 @@ _COLUMNS = (
     Column("task", wide=True),
     Column("arguments", wide=True),
     Column("attempts", number=True),
-    Column("when (UTC)"),
+    Column("since (UTC)"),
 )
 
 
@@ -132,18 +133,15 @@ def _row(job: JobDetails) -> tuple[object, ...]:
         job.task_name,
         compact_json(job.task_kwargs),
         job.attempts,
-        _latest_fact(job),
+        job.finished_at or _since(job),
     )
 
 
-def _latest_fact(job: JobDetails) -> str:
-    if job.finished_at is not None:
-        return f"finished {as_text(job.finished_at)}"
+def _since(job: JobDetails) -> datetime | None:
+    """Return since when a job that has not ended runs, or when it is or was due."""
     if job.status == "doing":
-        return f"started {as_text(job.started_at)}"
-    if job.scheduled_at is not None:
-        return f"due {as_text(job.scheduled_at)}"
-    return f"deferred {as_text(job.deferred_at)}"
+        return job.started_at
+    return job.scheduled_at or job.deferred_at
 
 
 def _print_details(found: _JobInDetail) -> None:
