@@ -107,6 +107,7 @@ async def _measure(
         for number in range(1, rounds + 1):
             for contender in contenders:
                 result.runs.append(await _run(server, plan, scenario, contender, number))
+    result.conditions["load_average_after"] = conditions.load_average()
     return result
 
 

@@ -26,7 +26,7 @@ def read(server: Server, concurrency: int, batch_size: int, rounds: int) -> dict
         ),
         "memory_gib": _memory_gib(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "load_average_before": f"{os.getloadavg()[0]:.2f}",
+        "load_average_before": load_average(),
         "python": platform.python_version(),
         "server": f"{server.kind}, on this machine",
         **{f"postgresql {name}": value for name, value in server.settings().items()},
@@ -37,6 +37,11 @@ def read(server: Server, concurrency: int, batch_size: int, rounds: int) -> dict
         "defer_batch_size": str(batch_size),
         "rounds": str(rounds),
     }
+
+
+def load_average() -> str:
+    """How busy the machine has been over the last minute; the benchmark's own work included."""
+    return f"{os.getloadavg()[0]:.2f}"
 
 
 def commit() -> str:

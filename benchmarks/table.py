@@ -82,7 +82,7 @@ def _table(result: Result, scenario: str) -> Table:
     columns = COLUMNS[scenario]
     headings = ["peer", "jobs", "rounds", *(column.heading for column in columns)]
     if scenario == "burn_down":
-        headings.append("forthwith")
+        headings.append("forthwith is")
     rows = [_row(result, scenario, peer.peer) for peer in result.peers]
     return Table(TITLES[scenario], headings, rows)
 
@@ -128,4 +128,4 @@ def _ratio(result: Result, peer: str) -> str:
     theirs = median_of(result, "burn_down", peer, "jobs_per_s")
     if peer == "forthwith" or ours is None or theirs is None:
         return ""
-    return f"{ours.median / theirs.median:,.1f}x as fast"
+    return f"{ours.median / theirs.median:,.1f}x"
