@@ -77,20 +77,19 @@ class App(Blueprint, procrastinate.App):
             check_positive("history_retention_s", history_retention_s)
         self.history_retention_s = history_retention_s
         self._arguments_bytes_max = arguments_bytes_max
-        if connector is None:
-            connector = Connector(Database(database), schema=schema)
-        elif not isinstance(connector, Connector):
-            conninfo = upstream.conninfo_of(connector)
-            if conninfo is not None:
-                connector = Connector(Database(conninfo), schema=schema)
+        self._schema = schema
         procrastinate.App.__init__(
             self,
-            connector=connector,
+            connector=(
+                Connector(Database(database), schema=schema)
+                if connector is None
+                else self._adopted(connector)
+            ),
             import_paths=import_paths,
             worker_defaults=worker_defaults,
             periodic_defaults=periodic_defaults,
         )
-        self.job_manager = self._manager_for(connector)
+        self.job_manager = self._manager_for(self.connector)
 
     @property
     def schema_manager(self) -> SchemaManager:
@@ -116,14 +115,18 @@ class App(Blueprint, procrastinate.App):
         """Use another connector in the block, for tests.
 
         With Procrastinate's InMemoryConnector the app works as a Procrastinate app, worker included.
+        Of a PsycopgConnector the connection parameters are taken. Raises `InvalidArgument`.
         """
         before = self.connector, self.job_manager
-        self.connector = connector  # type: ignore[assignment]  # a stock one, with the stock manager
-        self.job_manager = self._manager_for(connector)
+        replacement = self._adopted(connector)
+        self.connector = replacement  # type: ignore[assignment]  # perhaps a stock one
+        self.job_manager = self._manager_for(replacement)
         try:
             yield self
         finally:
             self.connector, self.job_manager = before
+            if isinstance(replacement, Connector) and replacement is not connector:
+                replacement.close()
 
     def with_connector(self, connector: BaseConnector) -> App:
         """Return another app with the same tasks (deprecated in Procrastinate; see `replace_connector`)."""
@@ -180,6 +183,28 @@ class App(Blueprint, procrastinate.App):
         if isinstance(self.connector, Connector):
             return Worker(self, **merged)
         return upstream.stock_worker(self, merged)
+
+    def _register_builtin_tasks(self) -> None:
+        """Called by Procrastinate's constructor, which has its own way: see there."""
+        upstream.register_builtin_tasks(self)
+
+    def _adopted(self, connector: BaseConnector) -> BaseConnector:
+        """Return our connector in place of Procrastinate's psycopg ones, and others as they are."""
+        if upstream.is_contributed(connector):
+            raise InvalidArgument(
+                "connector",
+                f"{type(connector).__name__} is not supported: forthwith connects by psycopg 3. Pass "
+                'the database\'s URL instead, as in App("postgresql://...")',
+            )
+        adopted = upstream.adopted_from(connector)
+        if adopted is None:
+            return connector
+        return Connector(
+            Database(adopted.conninfo),
+            schema=self._schema,
+            json_dumps=adopted.json_dumps,
+            json_loads=adopted.json_loads,
+        )
 
     def _manager_for(self, connector: BaseConnector) -> JobManager:
         if isinstance(connector, Connector):

@@ -11,7 +11,9 @@ from procrastinate.connector import BaseAsyncConnector
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
+from forthwith import upstream
 from forthwith.database.bridge import Bridge
+from forthwith.database.database import Database
 from forthwith.database.pool import Pool
 from forthwith.errors import NoResult
 from forthwith.store import migrate
@@ -23,9 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from procrastinate.connector import BaseConnector, Notify
-    from psycopg_pool import AsyncConnectionPool
-
-    from forthwith.database.database import Database
+    from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 R = TypeVar("R")
 
@@ -68,9 +68,18 @@ class Connector(BaseAsyncConnector):
     the app was not opened, go through one event loop in the background.
     """
 
-    def __init__(self, database: Database, *, schema: str = DEFAULT_SCHEMA) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        schema: str = DEFAULT_SCHEMA,
+        json_dumps: Callable[[Any], str | bytes] | None = None,
+        json_loads: Callable[[str], Any] | None = None,
+    ) -> None:
         self.database = database
         self.schema = schema
+        self.json_dumps = json_dumps
+        self.json_loads = json_loads
         self._bridge = Bridge()
         self._background: Session | None = None
         self._opened: Session | None = None
@@ -83,8 +92,10 @@ class Connector(BaseAsyncConnector):
 
     # -- opening and closing ------------------------------------------------------------------------
 
-    def open(self, pool: Any | None = None) -> None:  # noqa: ARG002 -- Procrastinate's signature
-        """Open for synchronous use. A pool from outside is not needed here, and not used."""
+    def open(self, pool: ConnectionPool[Any] | None = None) -> None:
+        """Open for synchronous use. A pool from outside only says where the database is."""
+        if pool is not None:
+            self._move_to(pool)
         self.run(_nothing)
 
     def close(self) -> None:
@@ -102,6 +113,8 @@ class Connector(BaseAsyncConnector):
         """Open for use in this event loop, on a pool from outside if one is given."""
         if self._opened is not None and self._opened_loop is asyncio.get_running_loop():
             return
+        if pool is not None:
+            self._move_to(pool)
         session = Session(self.database, self.schema, pool)
         await session.open()
         self._opened, self._opened_loop = session, asyncio.get_running_loop()
@@ -116,6 +129,14 @@ class Connector(BaseAsyncConnector):
             await asyncio.to_thread(self.close)
         else:
             self.database.release()
+
+    def _move_to(self, pool: ConnectionPool[Any] | AsyncConnectionPool[Any]) -> None:
+        """Connect to the pool's database from now on, also beside the pool, as the worker does.
+
+        As in Procrastinate, the parameters given to the constructor count no more.
+        """
+        if isinstance(pool.conninfo, str) and not callable(pool.kwargs):
+            self.database = Database(upstream.conninfo_from(pool.conninfo, pool.kwargs))
 
     # -- running coroutines on a session ------------------------------------------------------------
 

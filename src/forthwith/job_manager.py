@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -285,11 +286,11 @@ class JobManager(manager.JobManager):
             "worker_id": worker_id,
         }
         jobs = await self.connector.call(lambda session: session.queries.list_jobs(**filters))
-        return [_job(details) for details in reversed(jobs)]
+        return [self._job(details) for details in reversed(jobs)]
 
-    def list_jobs(self, **filters: Any) -> list[Job]:  # type: ignore[override]
+    def list_jobs(self, *positional: Any, **filters: Any) -> list[Job]:  # type: ignore[override]
         """As `list_jobs_async`, synchronously."""
-        return self._wait(self.list_jobs_async, **filters)
+        return self._wait(self.list_jobs_async, *positional, **filters)
 
     async def list_queues_async(
         self,
@@ -301,9 +302,9 @@ class JobManager(manager.JobManager):
         """Count jobs by queue and status: `name`, `jobs_count` and a count for each status."""
         return await self._grouped("queue", queue=queue, task=task, status=status, lock=lock)
 
-    def list_queues(self, **filters: Any) -> list[dict[str, Any]]:  # type: ignore[override]
+    def list_queues(self, *positional: Any, **filters: Any) -> list[dict[str, Any]]:  # type: ignore[override]
         """As `list_queues_async`, synchronously."""
-        return self._wait(self.list_queues_async, **filters)
+        return self._wait(self.list_queues_async, *positional, **filters)
 
     async def list_tasks_async(
         self,
@@ -315,9 +316,9 @@ class JobManager(manager.JobManager):
         """Count jobs by task and status, as `list_queues_async`."""
         return await self._grouped("task", queue=queue, task=task, status=status, lock=lock)
 
-    def list_tasks(self, **filters: Any) -> list[dict[str, Any]]:  # type: ignore[override]
+    def list_tasks(self, *positional: Any, **filters: Any) -> list[dict[str, Any]]:  # type: ignore[override]
         """As `list_tasks_async`, synchronously."""
-        return self._wait(self.list_tasks_async, **filters)
+        return self._wait(self.list_tasks_async, *positional, **filters)
 
     async def list_locks_async(
         self,
@@ -329,9 +330,9 @@ class JobManager(manager.JobManager):
         """Count jobs by lock and status, as `list_queues_async`."""
         return await self._grouped("lock", queue=queue, task=task, status=status, lock=lock)
 
-    def list_locks(self, **filters: Any) -> list[dict[str, Any]]:  # type: ignore[override]
+    def list_locks(self, *positional: Any, **filters: Any) -> list[dict[str, Any]]:  # type: ignore[override]
         """As `list_locks_async`, synchronously."""
-        return self._wait(self.list_locks_async, **filters)
+        return self._wait(self.list_locks_async, *positional, **filters)
 
     async def count_jobs_async(self) -> dict[str, int]:
         """Count all jobs by status."""
@@ -373,7 +374,7 @@ class JobManager(manager.JobManager):
                 queue=queue, task=task_name, claimed_s=nb_seconds, unseen_s=seconds_since_heartbeat
             )
             found = [await session.queries.list_jobs(id=job_id) for job_id in ids]
-            return [_job(details) for jobs in found for details in jobs]
+            return [self._job(details) for jobs in found for details in jobs]
 
         return await self.connector.call(stalled)
 
@@ -480,9 +481,27 @@ class JobManager(manager.JobManager):
             lambda session: session.queries.rows_of(statement, **parameters)
         )
 
-    def _wait(self, method: Callable[..., Awaitable[R]], **arguments: Any) -> R:
+    def _wait(self, method: Callable[..., Awaitable[R]], *positional: Any, **arguments: Any) -> R:
         """Run one of our own coroutines for a synchronous caller."""
-        return self.connector.run(lambda _session: method(**arguments))
+        return self.connector.run(lambda _session: method(*positional, **arguments))
+
+    def _job(self, details: JobDetails) -> Job:
+        loads = self.connector.json_loads
+        kwargs = details.task_kwargs
+        return Job(
+            id=details.id,
+            status=details.status,
+            queue=details.queue,
+            priority=details.priority,
+            lock=details.lock,
+            queueing_lock=details.queueing_lock,
+            task_name=details.task_name,
+            task_kwargs=kwargs if loads is None else loads(json.dumps(kwargs)),
+            scheduled_at=details.scheduled_at,
+            attempts=details.attempts,
+            abort_requested=details.abort_requested,
+            worker_id=details.worker_id,
+        )
 
     def _new(self, job: Job) -> NewJob:
         """Check a job and encode its arguments. Raises `InvalidArgument`."""
@@ -490,7 +509,11 @@ class JobManager(manager.JobManager):
             queue=check_name("queue", job.queue),
             task=check_name("task", job.task_name),
             priority=check_priority("priority", job.priority),
-            args=serialize(job.task_kwargs, bytes_max=self._arguments_bytes_max),
+            args=serialize(
+                job.task_kwargs,
+                bytes_max=self._arguments_bytes_max,
+                dumps=self.connector.json_dumps,
+            ),
             lock=None if job.lock is None else check_lock("lock", job.lock),
             queueing_lock=(
                 None
@@ -511,23 +534,6 @@ def _with_ids(jobs: Sequence[Job], ids: Sequence[int]) -> list[Job]:
         job.evolve(id=job_id, status=JobStatus.TODO.value)
         for job, job_id in zip(jobs, ids, strict=True)
     ]
-
-
-def _job(details: JobDetails) -> Job:
-    return Job(
-        id=details.id,
-        status=details.status,
-        queue=details.queue,
-        priority=details.priority,
-        lock=details.lock,
-        queueing_lock=details.queueing_lock,
-        task_name=details.task_name,
-        task_kwargs=details.task_kwargs,
-        scheduled_at=details.scheduled_at,
-        attempts=details.attempts,
-        abort_requested=details.abort_requested,
-        worker_id=details.worker_id,
-    )
 
 
 def _status(status: str | None, job_id: int) -> JobStatus:

@@ -61,11 +61,16 @@ class Planner:
             needs_context=bool(task.pass_context or around_task or self._worker_middleware),
             timeout_s=timeout_s_of(task),
             once=crashes_max_of(task) == 1,
-            decide_retry=functools.partial(_decide_retry, task),
+            decide_retry=functools.partial(_decide_retry, task, self._decode),
             make_context=self._make_context,
             wrap_task=self._wrapping(around_task),
             wrap_job=self._wrapping(self._worker_middleware),
+            decode=self._decode,
         )
+
+    @property
+    def _decode(self) -> Callable[[str], dict[str, Any]]:
+        return self._app.connector.json_loads or json.loads
 
     def _around(
         self, task: procrastinate.tasks.Task[..., Any, ...], *, is_async: bool
@@ -101,11 +106,14 @@ class Planner:
 
 
 def _decide_retry(
-    task: procrastinate.tasks.Task[..., Any, ...], error: BaseException, job: ClaimedJob
+    task: procrastinate.tasks.Task[..., Any, ...],
+    decode: Callable[[str], dict[str, Any]],
+    error: BaseException,
+    job: ClaimedJob,
 ) -> RetryPlan | None:
     if task.retry_strategy is None:
         return None
-    seen = _procrastinate_job(job, json.loads(job.args))
+    seen = _procrastinate_job(job, decode(job.args))
     retry = task.get_retry_exception(exception=error, job=seen)
     if retry is None:
         return None

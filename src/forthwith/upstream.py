@@ -6,16 +6,29 @@ wrapped here, so that a new Procrastinate release is checked by reading one file
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import procrastinate
+import procrastinate.tasks
 import procrastinate.worker
+from procrastinate import builtin_tasks
 from procrastinate.periodic import PeriodicTask
+from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from procrastinate.connector import BaseConnector
     from procrastinate.tasks import Task
+
+
+class Adopted(NamedTuple):
+    """What is taken over from one of Procrastinate's psycopg connectors."""
+
+    conninfo: str
+    json_dumps: Callable[[Any], str | bytes] | None
+    json_loads: Callable[[str], Any] | None
 
 
 def register_task(blueprint: procrastinate.Blueprint, task: Task[..., Any, ...]) -> None:
@@ -41,12 +54,55 @@ def cron_problem(cron: str) -> str | None:
     return None
 
 
-def conninfo_of(connector: BaseConnector) -> str | None:
-    """Return the connection string of Procrastinate's psycopg connectors; None of others."""
-    parameters = getattr(connector, "_pool_args", None)
-    if parameters is None:
+def register_builtin_tasks(app: procrastinate.App) -> None:
+    """Give `app` Procrastinate's builtin tasks, under their names and their names of old.
+
+    Procrastinate moves the same task objects from app to app, and puts one more `builtin:` before
+    their names each time: only a process's first app would have them under the documented names.
+    """
+    for task in set(builtin_tasks.builtin.tasks.values()):
+        own = procrastinate.tasks.Task(
+            task.func,
+            blueprint=app,
+            name=f"builtin:{task.full_path}",
+            aliases=[task.full_path],
+            pass_context=task.pass_context,
+            queue=task.queue,
+        )
+        register_task(app, own)
+        task.name, task.blueprint = own.name, app  # for builtin_tasks.remove_old_jobs.defer()
+
+
+def adopted_from(connector: BaseConnector) -> Adopted | None:
+    """Return what is taken over from Procrastinate's psycopg connectors; None from others."""
+    if not isinstance(
+        connector, procrastinate.PsycopgConnector | procrastinate.SyncPsycopgConnector
+    ):
         return None
-    return make_conninfo(parameters.get("conninfo", ""), **(parameters.get("kwargs") or {}))
+    parameters = connector._pool_args
+    return Adopted(
+        conninfo_from(parameters.get("conninfo", ""), parameters.get("kwargs")),
+        connector._json_dumps,
+        connector._json_loads,
+    )
+
+
+def conninfo_from(conninfo: str, options: dict[str, Any] | None) -> str:
+    """Return one connection string from a pool's `conninfo` and `kwargs`.
+
+    The latter also hold what psycopg.connect() takes for itself, such as `autocommit`: left out.
+    """
+    known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
+    return make_conninfo(
+        conninfo, **{name: value for name, value in (options or {}).items() if name in known}
+    )
+
+
+def is_contributed(connector: BaseConnector) -> bool:
+    """Whether it is a connector of `procrastinate.contrib`: for Django, SQLAlchemy, aiopg, psycopg2."""
+    return any(
+        cls.__module__.startswith("procrastinate.contrib.") for cls in type(connector).__mro__
+    )
 
 
 def stock_worker(app: procrastinate.App, options: dict[str, Any]) -> Any:

@@ -27,17 +27,17 @@ class DatabaseReport(NamedTuple):
 
 def database_name(app: App) -> str:
     """Return the URL of the app's database without a password. Starts an embedded one."""
-    return without_password(_connector(app).database.conninfo())
+    return without_password(connector_of(app).database.conninfo())
 
 
 async def report_database(app: App) -> DatabaseReport:
-    """Ask the database for what it is. Raises `SchemaMissing` and `DatabaseUnavailable`."""
+    """Ask a database whose schema fits for what it is. Raises `DatabaseUnavailable`."""
     from forthwith.store.migrate import migrations
 
     [(version, time, applied)] = await _rows(app, "server_facts")
     return DatabaseReport(
         url=database_name(app),
-        embedded=_connector(app).database.is_embedded,
+        embedded=connector_of(app).database.is_embedded,
         server_version=version.split()[0],
         schema_version=applied[-1],
         migrations_pending=len({migration.name for migration in migrations()} - set(applied)),
@@ -59,7 +59,7 @@ async def pending_migrations(app: App) -> list[str]:
     from forthwith.errors import SchemaMissing, SchemaTooOld
     from forthwith.store.migrate import check, migrations
 
-    connector, names = _connector(app), [migration.name for migration in migrations()]
+    connector, names = connector_of(app), [migration.name for migration in migrations()]
     async with await connector.database.connect() as connection:
         try:
             await check(connection, connector.schema)
@@ -72,10 +72,11 @@ async def pending_migrations(app: App) -> list[str]:
 
 
 async def _rows(app: App, statement: str) -> list[tuple[Any, ...]]:
-    return await _connector(app).call(lambda session: session.queries.rows_of(statement))
+    return await connector_of(app).call(lambda session: session.queries.rows_of(statement))
 
 
-def _connector(app: App) -> Connector:
+def connector_of(app: App) -> Connector:
+    """Return the app's connection to a PostgreSQL; raise CommandFailed where it has another kind."""
     from forthwith.cli.exit_code import ExitCode
     from forthwith.cli.failure import CommandFailed
     from forthwith.connector import Connector

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from forthwith.cli.app_loader import load_app
+from forthwith.cli.database_report import connector_of
 from forthwith.cli.settings import Settings, current_settings
 
 if TYPE_CHECKING:
@@ -38,12 +39,21 @@ def any_app() -> App:
     return load_app(settings.app_path) if settings.app_path else _bare_app(settings.database)
 
 
-def in_open_app(app: App, operation: Callable[[App], Awaitable[Result]]) -> Result:
-    """Open `app`, await `operation` on it, close it, and return the result."""
+def in_open_app(
+    app: App, operation: Callable[[App], Awaitable[Result]], *, any_schema: bool = False
+) -> Result:
+    """Open `app`, await `operation` on it, close it, and return the result.
+
+    Raises `SchemaError` for a schema that does not fit, unless `any_schema` will do.
+    """
     import asyncio
+
+    connector_of(app)
 
     async def opened() -> Result:
         async with app.open_async():
+            if not any_schema:
+                await app.schema_manager.check_async()
             return await operation(app)
 
     return asyncio.run(opened())

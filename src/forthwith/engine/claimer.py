@@ -70,6 +70,8 @@ class Claimer:
         self._pace = Pace()
         self._backoff = Backoff()
         self._hint = asyncio.Event()
+        self._look_wanted = False
+        self._hinted_queues: set[str] = set()
         self._stopping = False
         self._asked_for_notify = False
         self._busy_since_s: float | None = None
@@ -79,8 +81,12 @@ class Claimer:
         self._next_due_s: float | None = None
         self._orphan_checks_s: list[float] = []
 
-    def hint(self) -> None:
-        """Say that there may be something to claim: look from the start when it suits."""
+    def hint(self, queue: str | None = None) -> None:
+        """Say that there may be something to claim: in that queue, or (None) anywhere."""
+        if queue is None:
+            self._look_wanted = True
+        else:
+            self._hinted_queues.add(queue)
         self._hint.set()
 
     def stop(self) -> None:
@@ -128,17 +134,27 @@ class Claimer:
             await self._buffer.room.wait()
 
     async def _claim(self, size: int) -> list[ClaimedJob]:
-        """Claim where the last claim ended; if that gives too little, look from the start first."""
-        jobs: list[ClaimedJob] = []
-        if not self._hint.is_set() and time.monotonic() < self._next_look_s:
-            jobs = await self._claim_ready(size)
-        if not jobs:
-            jobs = await self._look(size)
-        return jobs
+        """Claim where the last claim ended; if that gives nothing, look from the start first."""
+        if self._hinted_queues and not self._look_wanted:
+            # Somebody says where: claim there at once, and spare the look's round trip.
+            self._hint.clear()
+            self._go_to(self._hinted_queues)
+        elif self._hint.is_set() or time.monotonic() >= self._next_look_s:
+            return await self._look(size)
+        return await self._claim_ready(size) or await self._look(size)
+
+    def _go_to(self, queues: set[str]) -> None:
+        """Claim next from the start of these queues, too."""
+        for queue in queues:
+            self._positions.pop(queue, None)
+        self._ready_queues = list(queues.union(self._ready_queues))
+        queues.clear()
 
     async def _look(self, size: int) -> list[ClaimedJob]:
         await self._give_back_orphans()
         self._hint.clear()
+        self._look_wanted = False
+        self._hinted_queues.clear()
         started_s = time.monotonic()
         outlook = await self._store.look(self._queues)
         self._positions.clear()
@@ -149,7 +165,7 @@ class Claimer:
             unknown = self._runners.unknown_tasks
             jobs += await self._store.claim_suspect(self._queues, unknown, self._lease.worker_id)
         if outlook.more_to_sort:
-            self._hint.set()
+            self.hint()
         # A look costs more the more dead rows lie at the queues' heads (somebody's old snapshot):
         # it may take a tenth of the time, no more.
         cost_s = time.monotonic() - started_s
@@ -207,7 +223,7 @@ class Claimer:
             async with asyncio.timeout(wait_s):
                 await self._hint.wait()
         except TimeoutError:
-            self._hint.set()
+            self.hint()
 
     async def _stay_quiet(self) -> None:
         """A worker that has been busy for a while looks often enough: it needs no notification."""

@@ -6,7 +6,6 @@ import asyncio
 import contextvars
 import functools
 import inspect
-import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +57,7 @@ class Execution:
     async def run(self, plan: TaskPlan, store: JobStore, threads: Executor) -> Any:
         """Run the task. Raises what it raises, and `TimedOut`."""
         self.plan = plan
-        arguments = json.loads(self.job.args) if self.job.args != "{}" else {}
+        arguments = plan.decode(self.job.args) if self.job.args != "{}" else {}
         if plan.timeout_s is not None:
             self.deadline = time.monotonic() + plan.timeout_s
         if not plan.needs_context and plan.is_async and plan.timeout_s is None:

@@ -31,7 +31,7 @@ class Listener:
         store: JobStore,
         *,
         queues: Collection[str] | None,
-        on_job: Callable[[], None],
+        on_job: Callable[[str | None], None],
         on_abort: Callable[[], None],
     ) -> None:
         self._store = store
@@ -52,11 +52,13 @@ class Listener:
 
     def _listening(self) -> None:
         self._backoff.reset()
-        self._on_job()  # what came while nobody listened
+        self._on_job(None)  # what came while nobody listened
         self._on_abort()
 
     def _hear(self, payload: str) -> None:
         if payload == ABORT_PAYLOAD:
             self._on_abort()
-        elif self._queues is None or payload.removeprefix(QUEUE_PREFIX) in self._queues:
-            self._on_job()
+            return
+        queue = payload.removeprefix(QUEUE_PREFIX)
+        if self._queues is None or queue in self._queues:
+            self._on_job(queue)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,8 @@ class TaskPlan:
     """Nests the task's middlewares around a call of it."""
     wrap_job: Callable[[Callable[[], Any], JobContext], Callable[[], Any]] | None
     """Nests the worker's middlewares around the whole, on the event loop."""
+    decode: Callable[[str], dict[str, Any]] = json.loads
+    """Turns the arguments' JSON into the arguments."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ def _apply(*, as_json: bool) -> int:
     async def migrate(app: App) -> list[str]:
         return await app.migrate_async()
 
-    applied = in_open_app(any_app(), migrate)
+    applied = in_open_app(any_app(), migrate, any_schema=True)
     if as_json:
         print_json({"applied": applied})
     else:
@@ -48,7 +48,7 @@ def _apply(*, as_json: bool) -> int:
 
 
 def _check(*, as_json: bool) -> int:
-    pending = in_open_app(any_app(), pending_migrations)
+    pending = in_open_app(any_app(), pending_migrations, any_schema=True)
     if as_json:
         print_json({"pending": pending})
     else:
