@@ -58,6 +58,43 @@ def test_a_worker_without_the_schema_exits_with_5(empty_cli: CommandLine) -> Non
     assert "forthwith migrate" in ran.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [*ON_A_BARE_DATABASE, ["migrate"], ["migrate", "--check"], ["--app", "shop:app", "worker"]],
+)
+def test_a_schema_of_a_newer_version_exits_with_5(
+    forthwith_cli: CommandLine, database_url: str, arguments: list[str]
+) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute("insert into forthwith.migration (name, checksum) values ('9999', '')")
+    ran = forthwith_cli.run(*arguments)
+    assert ran.code == 5, ran
+    assert "upgrade forthwith" in ran.stderr
+
+
+@pytest.mark.parametrize("arguments", [["jobs"], ["status"], ["--app", "shop:app", "worker"]])
+def test_a_schema_of_an_older_version_exits_with_5(
+    forthwith_cli: CommandLine, database_url: str, arguments: list[str]
+) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute("delete from forthwith.migration")
+    ran = forthwith_cli.run(*arguments)
+    assert ran.code == 5, ran
+    assert "forthwith migrate" in ran.stderr
+    assert forthwith_cli.run("migrate", "--check").stdout.startswith("pending 0001")
+
+
+def test_an_app_without_a_database_says_so(plain: CommandLine) -> None:
+    (plain.directory / "memory.py").write_text(
+        "import forthwith\nfrom procrastinate.testing import InMemoryConnector\n"
+        "app = forthwith.App(connector=InMemoryConnector())"
+    )
+    ran = plain.run("--app", "memory:app", "jobs")
+    assert ran.code == 1
+    assert "InMemoryConnector" in ran.stderr
+    assert_short(ran)
+
+
 def test_several_workers_without_the_schema_give_up_with_5(empty_cli: CommandLine) -> None:
     ran = empty_cli.run("--app", "shop:app", "worker", "--processes", "2")
     assert ran.code == 5, ran

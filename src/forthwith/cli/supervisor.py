@@ -74,7 +74,11 @@ class Supervisor:
 
     async def _run_once(self, command: Sequence[str]) -> Ended:
         started = time.monotonic()
-        process = await self._start(command)
+        try:
+            process = await self._start(command)
+        except OSError as error:  # no memory or no process left at the moment
+            logger.error("A worker process could not be started: %s", error)
+            return Ended(ExitCode.FAILED, 0.0, self._stopping.is_set(), self._one_shot)
         self._running.add(process)
         # Signals that came while it was being started, it has not seen.
         for _ in range(self._signals_received):
