@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from rich.console import Console
 
 import forthwith
@@ -110,7 +111,7 @@ def _start_worker(children: Children, number: int) -> Child:
         f"worker-{number}",
         str(Path(sys.executable).with_name("forthwith")),
         *("--app", "app.procrastinate_app:app"),
-        *("worker", "--concurrency", str(CONCURRENCY)),
+        *("worker", "--name", f"worker-{number}", "--concurrency", str(CONCURRENCY)),
     )
 
 
@@ -215,7 +216,7 @@ Everything stays up until Ctrl-C:
   jobs by status   {stage.service_url}/stats
   health           {stage.service_url}/health
   the receiver     {stage.receiver_url}/report
-  the database     {stage.database_url}
+  ask the queue    .venv/bin/forthwith --database '{_without_password(stage.database_url)}' status
   the logs         {stage.children.logs}
 """,
         highlight=False,
@@ -227,6 +228,13 @@ Everything stays up until Ctrl-C:
             stage.children.check()
             await asyncio.sleep(1)
     console.print("Stopping everything.")
+
+
+def _without_password(database_url: str) -> str:
+    parts = conninfo_to_dict(database_url)
+    return make_conninfo(
+        "", **{name: str(value) for name, value in parts.items() if name != "password"}
+    )
 
 
 async def _interruptible(options: Options) -> int:
