@@ -188,6 +188,10 @@ class App(Blueprint, procrastinate.App):
         """Called by Procrastinate's constructor, which has its own way: see there."""
         upstream.register_builtin_tasks(self)
 
+    def _check_stack(self) -> None:
+        """Called by Procrastinate's constructor, as well."""
+        upstream.warn_if_main(type(self).__name__)
+
     def _adopted(self, connector: BaseConnector) -> BaseConnector:
         """Return our connector in place of Procrastinate's psycopg ones, and others as they are."""
         if upstream.is_contributed(connector):

@@ -288,7 +288,7 @@ class JobManager(manager.JobManager):
         jobs = await self.connector.call(lambda session: session.queries.list_jobs(**filters))
         return [self._job(details) for details in reversed(jobs)]
 
-    def list_jobs(self, *positional: Any, **filters: Any) -> list[Job]:  # type: ignore[override]
+    def list_jobs(self, *positional: Any, **filters: Any) -> list[Job]:
         """As `list_jobs_async`, synchronously."""
         return self._wait(self.list_jobs_async, *positional, **filters)
 
@@ -302,7 +302,7 @@ class JobManager(manager.JobManager):
         """Count jobs by queue and status: `name`, `jobs_count` and a count for each status."""
         return await self._grouped("queue", queue=queue, task=task, status=status, lock=lock)
 
-    def list_queues(self, *positional: Any, **filters: Any) -> list[dict[str, Any]]:  # type: ignore[override]
+    def list_queues(self, *positional: Any, **filters: Any) -> list[dict[str, Any]]:
         """As `list_queues_async`, synchronously."""
         return self._wait(self.list_queues_async, *positional, **filters)
 
@@ -316,7 +316,7 @@ class JobManager(manager.JobManager):
         """Count jobs by task and status, as `list_queues_async`."""
         return await self._grouped("task", queue=queue, task=task, status=status, lock=lock)
 
-    def list_tasks(self, *positional: Any, **filters: Any) -> list[dict[str, Any]]:  # type: ignore[override]
+    def list_tasks(self, *positional: Any, **filters: Any) -> list[dict[str, Any]]:
         """As `list_tasks_async`, synchronously."""
         return self._wait(self.list_tasks_async, *positional, **filters)
 
@@ -330,7 +330,7 @@ class JobManager(manager.JobManager):
         """Count jobs by lock and status, as `list_queues_async`."""
         return await self._grouped("lock", queue=queue, task=task, status=status, lock=lock)
 
-    def list_locks(self, *positional: Any, **filters: Any) -> list[dict[str, Any]]:  # type: ignore[override]
+    def list_locks(self, *positional: Any, **filters: Any) -> list[dict[str, Any]]:
         """As `list_locks_async`, synchronously."""
         return self._wait(self.list_locks_async, *positional, **filters)
 

@@ -6,6 +6,9 @@ wrapped here, so that a new Procrastinate release is checked by reading one file
 
 from __future__ import annotations
 
+import inspect
+import logging
+import sys
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import procrastinate
@@ -18,9 +21,13 @@ from psycopg.conninfo import make_conninfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
     from procrastinate.connector import BaseConnector
     from procrastinate.tasks import Task
+
+
+logger = logging.getLogger(__name__)
 
 
 class Adopted(NamedTuple):
@@ -61,7 +68,7 @@ def register_builtin_tasks(app: procrastinate.App) -> None:
     their names each time: only a process's first app would have them under the documented names.
     """
     for task in set(builtin_tasks.builtin.tasks.values()):
-        own = procrastinate.tasks.Task(
+        own: Task[..., Any, ...] = procrastinate.tasks.Task(
             task.func,
             blueprint=app,
             name=f"builtin:{task.full_path}",
@@ -96,6 +103,29 @@ def conninfo_from(conninfo: str, options: dict[str, Any] | None) -> str:
     return make_conninfo(
         conninfo, **{name: value for name, value in (options or {}).items() if name in known}
     )
+
+
+def warn_if_main(what: str) -> None:
+    """Log a warning if the code that called forthwith is the script that runs, not a module.
+
+    Procrastinate's own check takes forthwith for the caller.
+    """
+    frame = inspect.currentframe()
+    while frame is not None and _package_of(frame) in ("forthwith", "procrastinate"):
+        frame = frame.f_back
+    if frame is not None and _package_of(frame) == "__main__":
+        logger.warning(
+            "%s is made in the script that runs (%s): its tasks are named __main__.…, which a worker "
+            "started in another way does not know. Define it in a module, and import that",
+            what,
+            sys.argv[0],
+            extra={"action": "app_defined_in___main__"},
+        )
+
+
+def _package_of(frame: FrameType) -> str:
+    name: str = frame.f_globals.get("__name__", "")
+    return name.partition(".")[0]
 
 
 def is_contributed(connector: BaseConnector) -> bool:
