@@ -65,7 +65,8 @@ async def run(options: Options) -> int:
             verdict = await _show_or_explain(stage)
             if not options.exit:
                 await _stay_up(stage)
-            return 0 if verdict.is_good else LOST
+            everything_sent = verdict.accepted == options.events
+            return 0 if everything_sent and verdict.is_good else LOST
 
 
 async def _install_schema(database_url: str) -> None:

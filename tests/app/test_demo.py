@@ -129,6 +129,14 @@ def test_demo_notices_a_lost_event(start_demo: Start) -> None:
     assert demo.number("lost") == 1
 
 
+def test_demo_that_runs_out_of_time_is_no_success(start_demo: Start) -> None:
+    demo = start_demo("--exit", "--events", "100000", "--deadline-s", "2")
+
+    assert demo.wait() == 1, demo.output()
+    assert demo.number("lost") == 0
+    assert demo.number("unfinished") > 0
+
+
 def test_demo_stays_up_until_interrupted_and_leaves_nothing(
     start_demo: Start, empty_database_url: str
 ) -> None:
