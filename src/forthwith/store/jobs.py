@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg.rows import tuple_row
 
 from forthwith.job import FailedAttempt, JobDetails, WorkerDetails
-from forthwith.store.deferring import Deferring
+from forthwith.store.deferring import Deferring, begin, begin_blocking
 from forthwith.store.statements import DEFAULT_SCHEMA, channel_of, statements
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ class JobQueries:
     ) -> bool:
         """As `cancel`, on the caller's synchronous connection."""
         parameters = self._cancel_parameters(job_id, abort=abort, delete_job=delete_job)
+        begin_blocking(connection)
         with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
             rows = cursor.execute(self._statements["cancel"], parameters).fetchall()
             locks = [lock for _, lock, _ in rows if lock is not None]
@@ -220,6 +221,7 @@ class JobQueries:
     async def _cancel(
         self, connection: psycopg.AsyncConnection[Any], parameters: Mapping[str, Any]
     ) -> bool:
+        await begin(connection)
         async with connection.transaction():
             rows = await self._rows("cancel", connection, **parameters)
             await self._advance([lock for _, lock, _ in rows], connection)
