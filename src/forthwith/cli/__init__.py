@@ -1,4 +1,4 @@
-"""The `forthwith` command line: one command a file in `commands/`, its helpers beside this one.
+"""The `forthwith` command line: one command a file in `commands/`, what they share beside this one.
 
 Modules load what they need inside their functions, so that `forthwith --help` answers at once.
 """
