@@ -147,8 +147,8 @@ class PostgresStore:
         failures = recording.failures_of(accepted)
         if failures["job_ids"]:
             await self._on(connection, "record_failures", **failures)
-        if recording.locks:
-            await self._on(connection, "advance_lines", locks=recording.locks)
+        if locks := recording.locks_of(accepted):
+            await self._on(connection, "advance_lines", locks=locks)
         if repeated:
             accepted |= await self._recorded_before(connection, recording, accepted)
         return accepted
@@ -182,8 +182,8 @@ class PostgresStore:
             cursor = await self._on(connection, "complete", **recording.ends)
             if await cursor.fetchone() is None:
                 raise LeaseLost
-            if recording.locks:
-                await self._on(connection, "advance_lines", locks=recording.locks)
+            if locks := recording.locks_of({job.id}):
+                await self._on(connection, "advance_lines", locks=locks)
 
     async def release_orphans(self, worker_id: int, known_ids: Sequence[int]) -> list[int]:
         async with self._claims.use() as connection:

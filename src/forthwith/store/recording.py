@@ -26,8 +26,7 @@ class Recording:
         """Of retry.sql."""
         self.releases: dict[str, list[Any]] = _columns("ids", "lease_tokens")
         """Of release.sql."""
-        self.locks: list[str] = []
-        """Locks whose line may have lost its head."""
+        self._locks: dict[int, str] = {}
         self._failures: list[tuple[ClaimedJob, Failure]] = []
         for outcome in outcomes:
             self._add(outcome)
@@ -35,7 +34,7 @@ class Recording:
     @property
     def is_plain(self) -> bool:
         """One statement does it all: jobs that succeeded, without locks."""
-        return not (self.retries["ids"] or self.releases["ids"] or self.locks or self._failures)
+        return not (self.retries["ids"] or self.releases["ids"] or self._locks or self._failures)
 
     @property
     def released_ids(self) -> list[int]:
@@ -51,6 +50,10 @@ class Recording:
         ):
             if parameters["ids"]:
                 yield name, parameters
+
+    def locks_of(self, accepted: set[int]) -> list[str]:
+        """Return the locks whose line has lost its head, now that these outcomes were accepted."""
+        return [lock for job_id, lock in self._locks.items() if job_id in accepted]
 
     def failures_of(self, accepted: set[int]) -> dict[str, list[Any]]:
         """Return record_failures.sql's parameters, for those outcomes that were accepted."""
@@ -101,7 +104,7 @@ class Recording:
 
     def _leave_line(self, job: ClaimedJob) -> None:
         if job.lock is not None:
-            self.locks.append(job.lock)
+            self._locks[job.id] = job.lock
 
 
 def _columns(*names: str) -> dict[str, list[Any]]:

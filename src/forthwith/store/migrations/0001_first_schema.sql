@@ -141,33 +141,55 @@ create table forthwith.periodic_defer (
     primary key (task, periodic_id, defer_timestamp)
 );
 
--- Give each of these locks, where nobody holds it, to the best job in its line.
+-- Give each of these locks, where nobody holds it, to the best job in its line. Returns how many.
 --
 -- It must run as a statement of its own after the one that took the holder away: only a fresh
--- snapshot shows the jobs that were put in line while that one waited for the holder's row.
+-- snapshot shows the jobs that were put in line while that one waited for the holder's row. And only
+-- who took the holder away, or the sorter, may run it: two at once could give one lock to two jobs.
+--
+-- The best job may be cancelled while we wait for its row. Then the next best is looked for, in a
+-- fresh snapshot: this is the only call that would ever advance this line.
 create function forthwith.advance_lines(locks text[]) returns bigint
-    language sql volatile
+    language plpgsql volatile
     set search_path = pg_catalog
 as $$
-    with line as (
-        select distinct line.lock from unnest(locks) as line (lock)
-        where line.lock is not null
-          and not exists (
-            select from forthwith.job holder
-            where holder.lock = line.lock and holder.state in ('ready', 'suspect'))
-    ), best as (
-        select best.id
-        from line
-        cross join lateral (
-            select job.id from forthwith.job
-            where job.lock = line.lock and job.state in ('blocked', 'arrived')
-            order by -(job.priority::bigint), job.id
-            limit 1
-        ) best
-    ), advanced as (
-        update forthwith.job set state = 'ready' from best where job.id = best.id returning 1
-    )
-    select count(*) from advanced
+declare
+    headless_locks text[] := locks;
+    advanced_count bigint := 0;
+    found_locks text[];
+    advanced_locks text[];
+begin
+    loop
+        with line as (
+            select distinct line.lock from unnest(headless_locks) as line (lock)
+            where line.lock is not null
+              and not exists (
+                select from forthwith.job holder
+                where holder.lock = line.lock and holder.state in ('ready', 'suspect'))
+        ), best as materialized (
+            select best.id, line.lock
+            from line
+            cross join lateral (
+                select job.id from forthwith.job
+                where job.lock = line.lock and job.state in ('blocked', 'arrived')
+                order by -(job.priority::bigint), job.id
+                limit 1
+            ) best
+        ), advanced as (
+            update forthwith.job set state = 'ready' from best
+            where job.id = best.id and job.state in ('blocked', 'arrived')
+            returning job.lock
+        )
+        select
+            (select array_agg(best.lock) from best), (select array_agg(advanced.lock) from advanced)
+        into found_locks, advanced_locks;
+
+        advanced_count := advanced_count + coalesce(cardinality(advanced_locks), 0);
+        exit when coalesce(cardinality(advanced_locks), 0) = coalesce(cardinality(found_locks), 0);
+        headless_locks := found_locks;
+    end loop;
+    return advanced_count;
+end
 $$;
 
 -- Put up to :batch_size arrived jobs in line behind the others of their locks. Returns how many were
@@ -370,6 +392,8 @@ begin
             execute format('create table %I.%I (like %I.%I including all)',
                            'forthwith', partition_name, 'forthwith', parent);
             -- What fell into the default partition meanwhile belongs here; attaching would refuse it.
+            -- Nothing more may fall in until we have attached.
+            execute format('lock table %I.%I in access exclusive mode', 'forthwith', parent || '_default');
             execute format('with moved as (delete from %I.%I where %I >= %L and %I < %L returning *) '
                            'insert into %I.%I select * from moved',
                            'forthwith', parent || '_default', time_column, day_start, time_column, day_end,

@@ -1,6 +1,6 @@
 -- Cancel a waiting job (:id), into history or, with :delete_job, into nothing. Of a running one, request
--- the abort if :abort, and NOTIFY on :channel. Locks: the row. Returns its id and, if it was cancelled,
--- its lock; nothing if there was nothing to cancel.
+-- the abort if :abort, and NOTIFY on :channel. Locks: the row. Returns its id and, if it was the head of
+-- its lock's line, the lock, whose line is to be advanced; nothing if there was nothing to cancel.
 with target as (
     select id, worker_id from forthwith.job where id = %(id)s for update
 ), ended as (
@@ -25,6 +25,6 @@ with target as (
 ), notified as (
     select pg_notify(%(channel)s, 'abort') from asked
 )
-select id, lock, 0::bigint as notified from ended
+select id, case when state in ('ready', 'suspect') then lock end, 0::bigint as notified from ended
 union all
 select id, null, (select count(*) from notified) from asked

@@ -19,7 +19,7 @@ with given as materialized (
         where waiting.queueing_lock = given.queueing_lock
           and waiting.worker_id is null
           and waiting.lease_token > 0)
-    order by given.position
+    order by given.queueing_lock, given.position  -- in one order everywhere: two batches can't deadlock
     on conflict (key) do nothing
     returning job_id
 ), inserted as (

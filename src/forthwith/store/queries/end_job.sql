@@ -1,5 +1,6 @@
 -- Give a live job (:id) the final status :status by hand, keeping it in history unless :delete_job.
--- Locks: the row. Returns its id and lock.
+-- Locks: the row. Returns its id and, if it was the head of its lock's line, the lock, whose line is to
+-- be advanced.
 with ended as (
     delete from forthwith.job where id = %(id)s returning job.*
 ), unlocked as (
@@ -15,4 +16,4 @@ with ended as (
         crashes, crashes_max, abort_requested, queue, task, lock, queueing_lock, args
     from ended where not %(delete_job)s
 )
-select id, lock from ended
+select id, case when state in ('ready', 'suspect') then lock end from ended
