@@ -394,14 +394,20 @@ class TestScalability:
     async def test_throughput_scaling(
         self, app: forthwith.App, connection: Connection, record_figure: RecordFigure
     ) -> None:
+        flights = Flights()
+
         @app.task
         async def wait_for_network() -> None:
-            await asyncio.sleep(0.03)
+            with flights.of("job"):
+                await asyncio.sleep(0.03)
 
         elapsed_s = {}
         for concurrency in (1, 4, 16):
             await wait_for_network.batch_defer_async(*({} for _ in range(48)))
-            elapsed_s[concurrency] = await _timed(run_until_idle(app, concurrency=concurrency))
+            flights = Flights()
+            await run_until_idle(app, concurrency=concurrency)
+            assert flights.in_flight_max == concurrency
+            elapsed_s[concurrency] = flights.elapsed_s
             speedup = elapsed_s[1] / elapsed_s[concurrency]
             record_figure(f"speed-up with {concurrency} runners", speedup, "times")
         assert elapsed_s[1] > 2 * elapsed_s[4] > 3 * elapsed_s[16]
