@@ -48,9 +48,7 @@ class Completer:
 
     def pending_ids(self) -> list[int]:
         """The jobs of those outcomes."""
-        return [
-            outcome.job.id for batch in (self._waiting, *self._in_flight) for outcome in batch
-        ]
+        return [outcome.job.id for batch in (self._waiting, *self._in_flight) for outcome in batch]
 
     def add(self, outcome: Outcome) -> None:
         """Take an outcome in; it goes with the next flush."""
@@ -88,9 +86,7 @@ class Completer:
         """One lane. The second one flushes only what is worth a transaction of its own."""
         while not (self._stopping and not self._waiting):
             await self._more.wait()
-            while self._waiting and (
-                not self._in_flight or len(self._waiting) >= SECOND_LANE_MIN
-            ):
+            while self._waiting and (not self._in_flight or len(self._waiting) >= SECOND_LANE_MIN):
                 batch = self._waiting[:FLUSH_MAX]
                 del self._waiting[:FLUSH_MAX]
                 self._in_flight.append(batch)

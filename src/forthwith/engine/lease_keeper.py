@@ -11,7 +11,6 @@ import time
 from typing import TYPE_CHECKING
 
 from forthwith.engine.backoff import Backoff
-from forthwith.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +62,7 @@ class LeaseKeeper:
             started_s = time.monotonic()
             try:
                 self._renew()
-            except DatabaseUnavailable as error:
+            except Exception as error:
                 wait_s = backoff.next_s()
                 logger.warning(
                     "Could not renew the lease, trying again in %.2f s: %s", wait_s, error
@@ -89,7 +88,7 @@ class LeaseKeeper:
     def _leave(self) -> None:
         try:
             self._store.unregister(self.worker_id, leaves_jobs=self._leaves_jobs)
-        except DatabaseUnavailable as error:
+        except Exception as error:
             logger.warning("Could not unregister worker %d: %s", self.worker_id, error)
         finally:
             self._store.close()

@@ -41,6 +41,7 @@ logger = logging.getLogger(__name__)
 ABORT_PATIENCE_S = 2.0
 FLUSH_PATIENCE_S = 2.5
 BLOCKED_LOOP_S = 5.0
+RESTART_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +130,6 @@ class Worker:
 
     async def run(self) -> int:
         """Work until stopped. Returns how many jobs did not stop, and were given back while they ran."""
-        await asyncio.to_thread(self._lease.start)
-        logger.info("Worker %d starts (%s)", self.worker_id, self._description())
         handlers = (
             stop_signals(self.stop, self.hurry)
             if self.settings.install_signal_handlers
@@ -146,9 +145,14 @@ class Worker:
                 raise
 
     async def _work(self) -> int:
+        await asyncio.to_thread(self._lease.start)
+        logger.info("Worker %d starts (%s)", self.worker_id, self._description())
         completing = asyncio.create_task(self._completer.run(), name="completer")
         claiming = asyncio.create_task(self._claimer.run(), name="claimer")
-        beside = [asyncio.create_task(run, name=name) for name, run in self._beside().items()]
+        beside = [
+            asyncio.create_task(_kept_going(name, run), name=name)
+            for name, run in self._beside().items()
+        ]
         self._runners.start()
         watch = asyncio.create_task(self._stop.wait(), name="stop")
         essential = {completing, claiming, watch}
@@ -197,13 +201,13 @@ class Worker:
         await asyncio.wait({finishing, hurrying}, return_when=asyncio.FIRST_COMPLETED)
         await _cancelled([finishing, hurrying])
 
-    def _beside(self) -> dict[str, Coroutine[Any, Any, None]]:
+    def _beside(self) -> dict[str, Callable[[], Coroutine[Any, Any, None]]]:
         beside = {
-            "rescuer": self._rescuer.run(),
-            "aborter": self._aborter.run(),
-            "scheduler": self._scheduler.run(),
-            "pruner": self._pruner.run(),
-            "ticker": self._tick(),
+            "rescuer": self._rescuer.run,
+            "aborter": self._aborter.run,
+            "scheduler": self._scheduler.run,
+            "pruner": self._pruner.run,
+            "ticker": self._tick,
         }
         if self.settings.listen_notify:
             beside["listener"] = Listener(
@@ -211,7 +215,7 @@ class Worker:
                 queues=self.settings.queues,
                 on_job=self._claimer.hint,
                 on_abort=self._aborter.hint,
-            ).run()
+            ).run
         return beside
 
     def _drop_lost(self, worker_id: int) -> None:
@@ -242,6 +246,16 @@ class Worker:
     def _description(self) -> str:
         queues = "all queues" if self.settings.queues is None else ", ".join(self.settings.queues)
         return f"{queues}, concurrency {self.settings.concurrency}"
+
+
+async def _kept_going(name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run what works beside the flow of jobs; start it again if it fails in a way nobody foresaw."""
+    while True:
+        try:
+            return await run()
+        except Exception:
+            logger.exception("The %s failed, starting it again in %g s", name, RESTART_S)
+            await asyncio.sleep(RESTART_S)
 
 
 async def _within(seconds: float, waiting: Awaitable[object]) -> None:
