@@ -22,7 +22,7 @@ from app.demo.children import Child, Children, DemoError, free_port, wait_until_
 from app.demo.display import Display, Snapshot
 from app.demo.load import Load
 from app.demo.options import Options, parse
-from app.demo.scratch import home, scratch_database
+from app.demo.scratch import home, install_schema, scratch_database
 
 if TYPE_CHECKING:
     from app.demo.audit import Verdict
@@ -49,7 +49,7 @@ class Stage:
 async def run(options: Options) -> int:
     """Set everything up, show the promise, and return the exit code."""
     with scratch_database() as database_url:
-        await _install_schema(database_url)
+        await install_schema(database_url)
         service_port, receiver_port = free_port(options.port), free_port(options.receiver_port)
         environment = _environment(database_url, service_port)
         with Children(home() / "logs", environment) as children:
@@ -67,12 +67,6 @@ async def run(options: Options) -> int:
                 await _stay_up(stage)
             everything_sent = verdict.accepted == options.events
             return 0 if everything_sent and verdict.is_good else LOST
-
-
-async def _install_schema(database_url: str) -> None:
-    app = forthwith.App(database_url)
-    async with app.open_async():
-        await app.migrate_async()
 
 
 def _environment(database_url: str, service_port: int) -> dict[str, str]:

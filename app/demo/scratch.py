@@ -12,6 +12,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+import forthwith
 from app.demo.children import DemoError
 from forthwith.database.embedded import open_embedded
 
@@ -43,6 +44,13 @@ def scratch_database() -> Iterator[str]:
         finally:
             with suppress(DemoError):  # the server may be what broke
                 _execute(server_url, "drop database if exists {} with (force)", name)
+
+
+async def install_schema(database_url: str) -> None:
+    """Create forthwith's tables."""
+    app = forthwith.App(database_url)
+    async with app.open_async():
+        await app.migrate_async()
 
 
 @contextmanager
