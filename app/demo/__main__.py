@@ -130,10 +130,13 @@ async def _show(stage: Stage) -> Verdict:
                 await _watch(stage, load, sending, display, client)
             finally:
                 sending.cancel()
+                await asyncio.gather(sending, return_exceptions=True)
         seconds = time.monotonic() - started
+        # The database before the receiver: what is done there has arrived here. Not the other way
+        # round while the workers are still at it.
+        jobs = audit.deliveries(stage.database_url)
         keys = (await client.get(f"{stage.receiver_url}/keys")).json()
         report = (await client.get(f"{stage.receiver_url}/report")).json()
-    jobs = audit.deliveries(stage.database_url)
     verdict = audit.judge(load.accepted, jobs, keys, report["overlaps"])
     console.print(audit.table(verdict, seconds))
     return verdict
