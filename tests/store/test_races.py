@@ -122,5 +122,8 @@ async def test_partition_is_made_while_a_completion_goes_to_the_default_partitio
         async with worker.store._upkeep.use() as watching:
             await wait_until(lambda: is_waiting(watching))
     await keeping
-    cursor = await connection.execute(f"select id from forthwith.{today}")
-    assert await cursor.fetchall() == [(job_id,)]
+    cursor = await connection.execute(
+        "select id, (select relname from pg_class where oid = history.tableoid)"
+        " from forthwith.finished_job history"
+    )
+    assert await cursor.fetchall() == [(job_id, today)]
