@@ -141,8 +141,16 @@ class Worker:
                 return await asyncio.shield(working)
             except asyncio.CancelledError:
                 self.stop()
-                await working
+                await self._left(working)
                 raise
+
+    async def _left(self, working: asyncio.Task[int]) -> None:
+        """Wait until the worker has left. Whoever cancels it once more is in a hurry."""
+        while not working.done():
+            try:
+                await asyncio.shield(working)
+            except asyncio.CancelledError:
+                self.hurry()
 
     async def _work(self) -> int:
         await asyncio.to_thread(self._lease.start)
