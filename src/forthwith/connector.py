@@ -53,10 +53,17 @@ class Session:
             if self._is_ready:
                 return
             await self.pool.open()
-            if self._database.is_embedded:
-                async with self.pool.connection() as connection:
-                    await migrate.migrate(connection, self._schema)
+            try:
+                await self._migrate_embedded()
+            except BaseException:
+                await self.pool.close()  # a pool left half open keeps its event loop from ending
+                raise
             self._is_ready = True
+
+    async def _migrate_embedded(self) -> None:
+        if self._database.is_embedded:
+            async with self.pool.connection() as connection:
+                await migrate.migrate(connection, self._schema)
 
     async def close(self) -> None:
         """Close the pool."""
