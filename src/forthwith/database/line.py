@@ -32,11 +32,6 @@ class Line:
         """For how long the connection has stood; 0 if there is none."""
         return 0.0 if self._connection is None else time.monotonic() - self._connected_s
 
-    @property
-    def in_use(self) -> bool:
-        """Whether somebody uses it at the moment."""
-        return self._lock.locked()
-
     @asynccontextmanager
     async def use(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
         """Use the connection. After any error it is dropped: its state is not known for certain."""

@@ -1,4 +1,4 @@
-"""Records outcomes: they gather while flushes are in flight, then go in one fenced transaction."""
+"""Records outcomes: they gather while the last flush is in flight, then go in one transaction."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FLUSH_MAX = 4000
-LANES = 2
-SECOND_LANE_MIN = 500
 
 
 class Completer:
@@ -34,7 +32,7 @@ class Completer:
         self._store = store
         self._on_freed = on_freed
         self._waiting: list[Outcome] = []
-        self._in_flight: list[list[Outcome]] = []
+        self._in_flight: list[Outcome] = []
         self._more = asyncio.Event()
         self._backoff = Backoff()
         self._stopping = False
@@ -44,16 +42,16 @@ class Completer:
     @property
     def backlog(self) -> int:
         """How many outcomes are not recorded yet."""
-        return len(self._waiting) + sum(map(len, self._in_flight))
+        return len(self._waiting) + len(self._in_flight)
 
     def pending_ids(self) -> list[int]:
         """The jobs of those outcomes."""
-        return [outcome.job.id for batch in (self._waiting, *self._in_flight) for outcome in batch]
+        return [outcome.job.id for outcome in (*self._waiting, *self._in_flight)]
 
     def add(self, outcome: Outcome) -> None:
         """Take an outcome in; it goes with the next flush."""
         self._waiting.append(outcome)
-        if not self._in_flight or len(self._waiting) >= SECOND_LANE_MIN:
+        if len(self._waiting) == 1:
             self._more.set()
 
     def add_all(self, outcomes: Iterable[Outcome]) -> None:
@@ -77,27 +75,21 @@ class Completer:
             await self.settled()
 
     async def run(self) -> None:
-        """Flush until finished."""
-        async with asyncio.TaskGroup() as lanes:
-            for _ in range(LANES):
-                lanes.create_task(self._flush_in_turn())
+        """Flush until finished.
 
-    async def _flush_in_turn(self) -> None:
-        """One lane. The second one flushes only what is worth a transaction of its own."""
+        One flush at a time: a second connection made it slower, for both then fight over the ends
+        of the history's indexes (docs/decisions/0011-one-completing-connection.md).
+        """
         while not (self._stopping and not self._waiting):
             await self._more.wait()
-            while self._waiting and (not self._in_flight or len(self._waiting) >= SECOND_LANE_MIN):
-                batch = self._waiting[:FLUSH_MAX]
+            self._more.clear()
+            while self._waiting:
+                self._in_flight = self._waiting[:FLUSH_MAX]
                 del self._waiting[:FLUSH_MAX]
-                self._in_flight.append(batch)
-                await self._flush(batch)
-                self._in_flight.remove(batch)
+                await self._flush(self._in_flight)
+                self._in_flight = []
                 self.flushed.set()
                 self.flushed.clear()
-            if not self._stopping:
-                self._more.clear()
-            elif self._waiting:
-                await self.settled()  # the other lane takes it
 
     async def _flush(self, outcomes: list[Outcome]) -> None:
         try:

@@ -39,7 +39,6 @@ LOOK_BATCH_SIZE = 2000
 RESCUE_AFTER_CONNECTED_S = 2.0
 RESTART_GRACE_S = 5.0
 LISTEN_PROBE_S = 10.0
-COMPLETIONS = 2
 
 
 class PostgresStore:
@@ -60,7 +59,7 @@ class PostgresStore:
         self._missing_after_s = missing_after_s
         self._history_retention_s = history_retention_s
         self._claims = Line(database, settings=HOT_SETTINGS)
-        self._completions = [Line(database, settings=HOT_SETTINGS) for _ in range(COMPLETIONS)]
+        self._completions = Line(database, settings=HOT_SETTINGS)
         self._upkeep = Line(database, settings=UPKEEP_SETTINGS)
         self._pruning = Line(database, settings=UPKEEP_SETTINGS)
         self._listening = Line(database)
@@ -129,8 +128,7 @@ class PostgresStore:
 
     async def complete(self, outcomes: Sequence[Outcome], *, repeated: bool) -> set[int]:
         recording = Recording(outcomes, self._keeps)
-        line = next((line for line in self._completions if not line.in_use), self._completions[0])
-        async with line.use() as connection:
+        async with self._completions.use() as connection:
             if recording.is_plain and not repeated:
                 cursor = await self._on(connection, "complete", **recording.ends)
                 return {job_id for (job_id,) in await cursor.fetchall()}
@@ -230,8 +228,8 @@ class PostgresStore:
                 await connection.execute("select 1")  # is anybody there?
 
     async def close(self) -> None:
-        singles = (self._claims, self._upkeep, self._pruning, self._listening)
-        for line in (*singles, *self._completions):
+        lines = (self._claims, self._completions, self._upkeep, self._pruning, self._listening)
+        for line in lines:
             await line.close()
         await self._transactions.close()
 
