@@ -11,6 +11,7 @@ import procrastinate
 import pytest
 
 import forthwith
+from forthwith import errors
 from forthwith.errors import AppNotOpen, LoadFromPathError, TaskNotFound
 from tests.support.workers import run_until_idle, status
 
@@ -27,6 +28,46 @@ def test_an_app_is_a_procrastinate_app(database_url: str) -> None:
     assert isinstance(app, procrastinate.App)
     assert isinstance(app.job_manager, procrastinate.manager.JobManager)
     assert isinstance(app, forthwith.Blueprint)
+
+
+def test_forthwith_has_procrastinates_names() -> None:
+    stays = {"BaseConnector", "PsycopgConnector", "SyncPsycopgConnector"}
+    for name in set(procrastinate.__all__) - stays:
+        ours, theirs = getattr(forthwith, name), getattr(procrastinate, name)
+        assert ours is theirs or issubclass(ours, theirs)
+    assert forthwith.Job is procrastinate.jobs.Job
+    assert forthwith.JobStatus is procrastinate.jobs.Status
+    assert forthwith.DeleteJobCondition is procrastinate.jobs.DeleteJobCondition
+
+
+def test_exceptions_are_procrastinates_own() -> None:
+    for name in (
+        "AlreadyEnqueued",
+        "AppNotOpen",
+        "ConnectorException",
+        "InvalidTimestamp",
+        "JobAborted",
+        "JobRetry",
+        "LoadFromPathError",
+        "MiddlewareKindMismatch",
+        "NoResult",
+        "ProcrastinateException",
+        "TaskAlreadyRegistered",
+        "TaskNotFound",
+        "UnboundTaskError",
+    ):
+        assert getattr(errors, name) is getattr(procrastinate.exceptions, name)
+    assert issubclass(errors.ForthwithError, procrastinate.exceptions.ProcrastinateException)
+    assert issubclass(errors.DatabaseUnavailable, procrastinate.exceptions.ConnectorException)
+
+
+async def test_procrastinates_own_tables_are_neither_used_nor_made(app: forthwith.App) -> None:
+    tables = await app.connector.execute_query_all_async(
+        "select schemaname from pg_tables where tablename like 'procrastinate%%'"
+        " or (tablename = 'job' and schemaname = 'forthwith')",
+        unused=1,
+    )
+    assert tables == [{"schemaname": "forthwith"}]
 
 
 def test_an_app_is_loaded_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -148,6 +148,53 @@ async def test_an_aborted_task_may_end_in_its_own_way_and_is_never_retried(
     assert await status(app, job_id) == expected
 
 
+@pytest.mark.parametrize("ending", ["swallow", "raise"])
+async def test_an_abort_leaves_no_trace_in_the_next_job(
+    app: forthwith.App, wait_until: Callable[..., Any], ending: str
+) -> None:
+    started, cancels = asyncio.Event(), []
+
+    @app.task(name="stubborn")
+    async def stubborn() -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if ending == "raise":
+                raise
+
+    @app.task(name="next")
+    async def look() -> None:
+        runner = asyncio.current_task()
+        assert runner is not None
+        cancels.append(runner.cancelling())
+
+    async with running_worker(app):
+        job_id = await stubborn.defer_async()
+        await wait_until(started.is_set)
+        await look.defer_async()
+        await app.job_manager.cancel_job_by_id_async(job_id, abort=True)
+        await wait_until(lambda: cancels)
+    assert cancels == [0]
+
+
+async def test_a_job_that_cancels_its_own_asyncio_task_harms_no_other(app: forthwith.App) -> None:
+    @app.task(name="reckless")
+    async def reckless() -> None:
+        runner = asyncio.current_task()
+        assert runner is not None
+        runner.cancel()
+
+    @app.task(name="next")
+    async def next_one() -> None:
+        await asyncio.sleep(0)
+
+    await reckless.defer_async()
+    job_id = await next_one.defer_async()
+    await run_until_idle(app)
+    assert await status(app, job_id) == "succeeded"
+
+
 async def test_cancelling_the_workers_task_lets_running_jobs_finish(
     app: forthwith.App, wait_until: Callable[..., Any]
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -172,6 +174,52 @@ async def test_each_job_gets_its_own_additional_context(app: forthwith.App) -> N
     await spoil.configure().batch_defer_async({}, {})
     await run_until_idle(app, additional_context={"shared": 1})
     assert seen == [{"shared": 1}, {"shared": 1}]
+
+
+async def test_what_a_job_sets_in_its_context_variables_is_its_own(app: forthwith.App) -> None:
+    request: contextvars.ContextVar[int] = contextvars.ContextVar("request", default=0)
+    seen = []
+
+    @app.task(name="async_set")
+    async def async_set(number: int) -> None:
+        seen.append(request.get())
+        request.set(number)
+
+    @app.task(name="sync_set")
+    def sync_set(number: int) -> None:
+        seen.append(request.get())
+        request.set(number)
+
+    for task in (async_set, sync_set):
+        await task.batch_defer_async({"number": 1}, {"number": 2})
+    await run_until_idle(app)
+    assert seen == [0, 0, 0, 0]
+
+
+async def test_asyncio_works_in_a_task_as_anywhere(app: forthwith.App) -> None:
+    seen = []
+
+    @app.task(name="structured")
+    async def structured() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.001):
+                await asyncio.Event().wait()
+        with pytest.raises(ExceptionGroup):
+            await together()
+        seen.append(await asyncio.to_thread(lambda: "thread"))
+
+    async def together() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asyncio.Event().wait())
+            group.create_task(fail())
+
+    async def fail() -> None:
+        raise ValueError
+
+    ids = await structured.configure().batch_defer_async({}, {})
+    await run_until_idle(app)
+    assert seen == ["thread", "thread"]
+    assert [await status(app, job_id) for job_id in ids] == ["succeeded", "succeeded"]
 
 
 async def test_blueprints_bring_their_tasks_under_a_namespace(app: forthwith.App) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from forthwith.context import AbortReason
@@ -167,6 +168,8 @@ class Runners:
             del self._executions[job.id]
             self._suspects.discard(job.id)
             self.finished += 1
+            if execution.runner is not None and execution.runner.cancelling():
+                await _forget_cancels(execution.runner)
 
     async def _outcome(self, execution: Execution) -> Outcome | None:
         job = execution.job
@@ -201,8 +204,6 @@ class Runners:
 
     def _outcome_of(self, error: BaseException, execution: Execution, plan: TaskPlan) -> Outcome:
         job, reason = execution.job, execution.abort_reason
-        if isinstance(error, asyncio.CancelledError) and execution.runner is not None:
-            execution.runner.uncancel()
         if reason is AbortReason.SHUTDOWN:
             return Released(job)  # whatever it raised: it was not let finish
         if isinstance(error, asyncio.CancelledError | JobAborted):
@@ -231,6 +232,14 @@ class Runners:
                     task_name,
                 )
         return plan
+
+
+async def _forget_cancels(runner: asyncio.Task[Any]) -> None:
+    """Keep the cancels that a job got, or gave itself, from the next job that the runner takes."""
+    while runner.uncancel():
+        pass
+    with suppress(asyncio.CancelledError):  # one that came after the job's last await arrives here
+        await asyncio.sleep(0)
 
 
 def _log(outcome: Outcome, duration_s: float) -> None:
