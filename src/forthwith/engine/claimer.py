@@ -89,6 +89,11 @@ class Claimer:
             self._hinted_queues.add(queue)
         self._hint.set()
 
+    def start_over(self) -> None:
+        """Say that the worker has registered anew: nobody knows any more that it wants to be woken."""
+        self._asked_for_notify = False
+        self.hint()
+
     def stop(self) -> None:
         """Claim no more. A claim that was sent is waited for, and what it returns is released."""
         self._stopping = True
@@ -135,11 +140,14 @@ class Claimer:
 
     async def _claim(self, size: int) -> list[ClaimedJob]:
         """Claim where the last claim ended; if that gives nothing, look from the start first."""
-        if self._hinted_queues and not self._look_wanted:
-            # Somebody says where: claim there at once, and spare the look's round trip.
+        rested = self._busy_since_s is None
+        look_due = time.monotonic() >= self._next_look_s
+        if self._hinted_queues and not self._look_wanted and (rested or not look_due):
+            # Somebody says where: claim there at once, and spare the look's round trip. But not time
+            # and again: a stream of hints must not keep us from ever looking.
             self._hint.clear()
             self._go_to(self._hinted_queues)
-        elif self._hint.is_set() or time.monotonic() >= self._next_look_s:
+        elif self._hint.is_set() or look_due:
             return await self._look(size)
         return await self._claim_ready(size) or await self._look(size)
 

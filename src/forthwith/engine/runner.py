@@ -86,6 +86,10 @@ class Runners:
             if job.crashes:
                 self._suspects.add(job.id)
 
+    def forget(self, jobs: Iterable[ClaimedJob]) -> None:
+        """Take note that claimed jobs will not run here."""
+        self._suspects.difference_update(job.id for job in jobs)
+
     def running_ids(self) -> list[int]:
         """The jobs that run now."""
         return list(self._executions)
@@ -165,8 +169,10 @@ class Runners:
         try:
             return await self._outcome(execution)
         finally:
-            del self._executions[job.id]
-            self._suspects.discard(job.id)
+            # After a lost lease the same job may run here a second time, beside its first run.
+            if self._executions.get(job.id) is execution:
+                del self._executions[job.id]
+                self._suspects.discard(job.id)
             self.finished += 1
             if execution.runner is not None and execution.runner.cancelling():
                 await _forget_cancels(execution.runner)

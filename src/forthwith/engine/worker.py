@@ -228,8 +228,10 @@ class Worker:
 
     def _drop_lost(self, worker_id: int) -> None:
         """Our lease was lost: what it covered and has not started belongs to others now."""
-        kept = [job for job in self._buffer.drain() if job.worker_id != worker_id]
-        self._buffer.put(kept)
+        jobs = self._buffer.drain()
+        self._runners.forget(job for job in jobs if job.worker_id == worker_id)
+        self._buffer.put(job for job in jobs if job.worker_id != worker_id)
+        self._claimer.start_over()
 
     async def _tick(self) -> None:
         while True:
