@@ -198,14 +198,16 @@ async def test_a_connection_of_the_wrong_kind_is_refused(send: Any, database_url
             send.configure(connection=own).defer()
 
 
-async def test_a_taken_queueing_lock_is_told_in_the_callers_transaction(
-    send: Any, database_url: str
+async def test_after_a_taken_queueing_lock_the_callers_transaction_goes_on(
+    app: forthwith.App, send: Any, database_url: str
 ) -> None:
     await send.configure(queueing_lock="single").defer_async()
     async with await psycopg.AsyncConnection.connect(database_url) as own:
-        single = send.configure(queueing_lock="single", connection=own)
         with pytest.raises(AlreadyEnqueued):
-            await single.defer_async()
+            await send.configure(queueing_lock="single", connection=own).defer_async()
+        job_id = await send.configure(connection=own).defer_async()
+        await own.commit()
+    assert await status(app, job_id) == "todo"
 
 
 async def test_deferrals_that_cannot_be_stored_name_the_argument(send: Any) -> None:

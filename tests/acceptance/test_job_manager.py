@@ -161,6 +161,7 @@ async def test_a_job_that_failed_or_was_cancelled_is_retried_by_hand(
             await job_manager.retry_job(before, **changes)
         (job,) = await job_manager.list_jobs_async(id=job_id)
         assert (job.status, job.priority, job.queue, job.lock) == ("todo", 4, "q3", "other")
+        assert job.attempts == (1 if job_id == mixed["failed"] else 0)
 
 
 async def test_a_job_is_retried_later(app: forthwith.App, mixed: dict[str, int]) -> None:
