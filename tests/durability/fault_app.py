@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -95,3 +96,14 @@ async def exit_process(context: forthwith.JobContext, key: str) -> None:
     """Take the whole process down."""
     record(context, "started", key)
     os._exit(9)
+
+
+@app.task(name="wait_for_file")
+async def wait_for_file(path: str) -> None:
+    """Run until a file is there, without the database."""
+    file = Path(path)
+    with file.with_suffix(".runs").open("a") as runs:
+        runs.write("x")
+    while not file.exists():  # noqa: ASYNC110, ASYNC240 -- made by another process
+        await asyncio.sleep(POLL_S)
+    file.with_suffix(".done").touch()
