@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -96,7 +97,7 @@ async def test_worker_goes_on_after_all_of_its_connections_were_terminated(
     for batch in range(4):
         jobs = [note(f"{batch}-{number}") for number in range(40)]
         ids += await defer(connection, *jobs)
-        await wait_until(lambda enough=len(ids) - 30: noted(effects, enough))
+        await wait_until(partial(noted, effects, len(ids) - 30))
         cursor = await connection.execute(TERMINATE)
         assert cursor.rowcount > 0
     await wait_until(lambda: all_succeeded(connection, ids))

@@ -23,6 +23,16 @@ if TYPE_CHECKING:
 
 FAILURE = Failure("failed", "ValueError", "went wrong", "Traceback: went wrong")
 LEASE_S = 3600.0
+DEFER_COLUMNS = (
+    "queues",
+    "tasks",
+    "priorities",
+    "args",
+    "locks",
+    "queueing_locks",
+    "scheduled_ats",
+    "crashes_maxes",
+)
 
 
 def new_job(
@@ -53,20 +63,10 @@ async def defer(
 ) -> list[int]:
     """Insert jobs with the one statement that does it; return the ids of those inserted."""
     columns = [list(column) for column in zip(*jobs, strict=True)]
-    names = [
-        "queues",
-        "tasks",
-        "priorities",
-        "args",
-        "locks",
-        "queueing_locks",
-        "scheduled_ats",
-        "crashes_maxes",
-    ]
     rows = await run(
         connection,
         "defer",
-        **dict(zip(names, columns, strict=True)),
+        **dict(zip(DEFER_COLUMNS, columns, strict=True)),
         channel=channel,
         always_notify=False,
     )

@@ -184,7 +184,7 @@ class PostgresStore:
                 await self._on(connection, "advance_lines", locks=locks)
 
     async def release_orphans(self, worker_id: int, known_ids: Sequence[int]) -> list[int]:
-        async with self._claims.use() as connection:
+        async with self._upkeep.use() as connection:
             cursor = await self._on(
                 connection,
                 "release_orphans",
