@@ -190,7 +190,7 @@ async def test_a_retry_never_collides_with_a_queueing_lock(app: forthwith.App) -
     assert await status(app, deferred[0]) == "succeeded"
 
 
-async def test_a_task_that_cancels_itself_is_aborted(app: forthwith.App) -> None:
+async def test_a_task_that_aborts_itself_is_aborted(app: forthwith.App) -> None:
     @app.task(name="cancelled")
     async def cancelled() -> None:
         raise asyncio.CancelledError
@@ -202,3 +202,18 @@ async def test_a_task_that_cancels_itself_is_aborted(app: forthwith.App) -> None
     ids = [await cancelled.defer_async(), await aborted.defer_async()]
     await run_until_idle(app)
     assert [await status(app, job_id) for job_id in ids] == ["aborted", "aborted"]
+
+
+async def test_a_cancellation_that_nobody_asked_for_is_retried(app: forthwith.App) -> None:
+    runs = []
+
+    @app.task(name="leaky", retry=2)
+    async def leaky() -> None:
+        runs.append(1)
+        if len(runs) == 1:
+            raise asyncio.CancelledError
+
+    job_id = await leaky.defer_async()
+    await run_until_idle(app)
+    assert len(runs) == 2
+    assert await status(app, job_id) == "succeeded"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from forthwith.engine.completer import Completer
     from forthwith.engine.plan import TaskPlan
     from forthwith.engine.ports import JobStore
-    from forthwith.job import ClaimedJob
+    from forthwith.job import AttemptKind, ClaimedJob
 
 logger = logging.getLogger(__name__)
 
@@ -212,18 +212,17 @@ class Runners:
         job, reason = execution.job, execution.abort_reason
         if reason is AbortReason.SHUTDOWN:
             return Released(job)  # whatever it raised: it was not let finish
-        if isinstance(error, asyncio.CancelledError | JobAborted):
-            return Aborted(job, failure_of(error, "aborted"))
-        failure = failure_of(error, "timed_out" if isinstance(error, TimedOut) else "failed")
-        if reason is AbortReason.USER_REQUEST:
-            return Failed(job, failure)
+        failure = failure_of(error, _kind_of(error))
+        ended = Aborted(job, failure) if failure.kind == "aborted" else Failed(job, failure)
+        if reason is AbortReason.USER_REQUEST or isinstance(error, JobAborted):
+            return ended
         try:
             retry = plan.decide_retry(error, job)
         except Exception as broken:
             broken.__context__ = error
             return Failed(job, failure_of(broken, "failed"))
         if retry is None:
-            return Failed(job, failure)
+            return ended
         return Retry(job, failure, retry.retry_at, retry.priority, retry.queue, retry.lock)
 
     def _plan(self, task_name: str) -> TaskPlan | None:
@@ -238,6 +237,12 @@ class Runners:
                     task_name,
                 )
         return plan
+
+
+def _kind_of(error: BaseException) -> AttemptKind:
+    if isinstance(error, asyncio.CancelledError | JobAborted):
+        return "aborted"
+    return "timed_out" if isinstance(error, TimedOut) else "failed"
 
 
 async def _forget_cancels(runner: asyncio.Task[Any]) -> None:
