@@ -132,6 +132,7 @@ class App(Blueprint, procrastinate.App):
         """Return another app with the same tasks (deprecated in Procrastinate; see `replace_connector`)."""
         app = App(
             connector=connector,
+            schema=self._schema,
             import_paths=self.import_paths,
             worker_defaults=self.worker_defaults,
             periodic_defaults=self.periodic_defaults,

@@ -187,7 +187,7 @@ async def test_an_app_on_the_in_memory_connector_works_as_procrastinates(
 
     @app.task(name="look", pass_context=True, retry=1)
     def look(context: procrastinate.JobContext) -> None:
-        contexts.append(context.job.attempts)
+        contexts.append((context.job.attempts, hasattr(context, "transaction")))
         if not context.job.attempts:
             raise ValueError
 
@@ -200,7 +200,7 @@ async def test_an_app_on_the_in_memory_connector_works_as_procrastinates(
         assert await app.job_manager.get_job_status_async(job_id)
         assert await app.check_connection_async()
     assert ran == [1]
-    assert contexts == [0, 1]
+    assert contexts == [(0, False), (1, False)]
 
 
 async def test_a_connector_is_replaced_for_a_block(
@@ -230,14 +230,16 @@ def test_what_was_configured_before_the_replacement_keeps_its_connector(
 
 
 async def test_an_app_with_another_connector_has_the_same_tasks(
-    database_url: str,
+    empty_database_url: str,
 ) -> None:
-    app = forthwith.App(NOWHERE)
+    app = forthwith.App(NOWHERE, schema="shop_jobs")
     with_task(app)
-    other = app.with_connector(procrastinate.PsycopgConnector(conninfo=database_url))
+    other = app.with_connector(procrastinate.PsycopgConnector(conninfo=empty_database_url))
     assert other.tasks is app.tasks
     assert other.periodic_registry is app.periodic_registry
     async with other.open_async():
+        await other.migrate_async()
+        assert other.connector.schema == app.connector.schema
         job_id = await other.configure_task("elsewhere").defer_async()
         assert await status(other, job_id) == "todo"
 
