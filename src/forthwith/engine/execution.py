@@ -94,7 +94,7 @@ class Execution:
         call = self._call(plan, context, arguments)
         run = contextvars.copy_context().run
         try:
-            result = await asyncio.get_running_loop().run_in_executor(threads, run, call)
+            result = await asyncio.get_running_loop().run_in_executor(threads, run, _outright, call)
             if inspect.isawaitable(result):  # a plain function that returns a coroutine
                 result = await result
         except Exception as error:
@@ -140,3 +140,11 @@ class Execution:
         async with store.completing_transaction(self.job) as connection:
             yield connection
         self.committed = True
+
+
+def _outright(call: Callable[[], Any]) -> Any:
+    """Call it. A future cannot carry StopIteration: before Python 3.11.8 it would never be done."""
+    try:
+        return call()
+    except StopIteration as error:
+        raise RuntimeError("the task raised StopIteration") from error

@@ -1,0 +1,157 @@
+"""Runs that end in strange ways, and a worker that must not lose itself over them."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.store.virtual_worker import defer, new_job
+from tests.support.workers import count, run_until_idle, running_worker, status
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    import psycopg
+
+    import forthwith
+
+    WaitUntil = Callable[..., Awaitable[Any]]
+    Connection = psycopg.AsyncConnection[Any]
+
+
+async def test_sync_task_that_raises_stop_iteration_fails(app: forthwith.App) -> None:
+    @app.task
+    def work() -> None:
+        next(iter(()))
+
+    job_id = await work.defer_async()
+    await run_until_idle(app)
+    assert await status(app, job_id) == "failed"
+
+
+async def test_swallowed_cancelling_does_not_reach_the_next_job(
+    app: forthwith.App, wait_until: WaitUntil
+) -> None:
+    started = asyncio.Event()
+
+    @app.task
+    async def deaf() -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return
+
+    @app.task
+    async def group() -> None:
+        async def fail() -> None:
+            raise ValueError("one of a group")
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(fail())
+
+    first = await deaf.defer_async()
+    second = await group.defer_async()
+    async with running_worker(app, concurrency=1):
+        await started.wait()
+        assert await app.job_manager.cancel_job_by_id_async(first, abort=True)
+        await wait_until(lambda: ended(app, second))
+    assert await status(app, first) == "succeeded"
+    assert await status(app, second) == "failed"
+
+
+async def test_stream_of_notifications_does_not_keep_a_worker_from_looking(
+    app: forthwith.App, connection: Connection, wait_until: WaitUntil
+) -> None:
+    """What waits in line or for its time is found by looks, and a busy worker must go on looking."""
+    ran: list[str] = []
+
+    @app.task(name="work")
+    async def work(key: str = "") -> None:
+        ran.append(key)
+        await asyncio.sleep(0)
+
+    async with running_worker(app, concurrency=5), feeding(connection):
+        await wait_until(lambda: len(ran) > 500)
+        locked = await work.configure(lock="L").defer_async(key="locked")
+        scheduled = await work.configure(schedule_in={"milliseconds": 100}).defer_async(key="due")
+        await wait_until(lambda: ended(app, locked), 10)
+        await wait_until(lambda: ended(app, scheduled), 10)
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="aborted at shutdown, a started job is given back though it must not run twice",
+)
+async def test_job_that_must_not_run_twice_is_not_given_back_after_it_has_started(
+    app: forthwith.App, wait_until: WaitUntil
+) -> None:
+    started = asyncio.Event()
+
+    @app.task(on_crash="fail")
+    async def work() -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    job_id = await work.defer_async()
+    async with running_worker(app, shutdown_graceful_timeout=0.01):
+        await started.wait()
+    assert await status(app, job_id) in ("failed", "aborted")
+
+
+async def test_job_that_retries_into_another_lock_leaves_its_old_line(
+    app: forthwith.App, wait_until: WaitUntil
+) -> None:
+    import forthwith
+
+    ran: list[str] = []
+
+    class Move(forthwith.BaseRetryStrategy):
+        def get_retry_decision(self, **_: Any) -> forthwith.RetryDecision | None:
+            return forthwith.RetryDecision(retry_in={"hours": 1}, lock="other")
+
+    @app.task(retry=Move())
+    async def fail() -> None:
+        raise ValueError
+
+    @app.task
+    async def work(key: str) -> None:
+        ran.append(key)
+
+    moved = await fail.configure(lock="L").defer_async()
+    next_in_line = await work.configure(lock="L").defer_async(key="next")
+    of_the_other = await work.configure(lock="other").defer_async(key="other")
+    await run_until_idle(app, concurrency=3)
+    assert await status(app, moved) == "todo"
+    assert await status(app, next_in_line) == "succeeded"
+    assert await status(app, of_the_other) == "succeeded"
+    assert await count(app, "todo", "doing") == 1
+
+
+@asynccontextmanager
+async def feeding(connection: Connection) -> AsyncIterator[None]:
+    """Keep a backlog of jobs, and notify without end."""
+
+    async def feed() -> None:
+        while True:
+            cursor = await connection.execute("select count(*) from forthwith.job")
+            [(waiting,)] = await cursor.fetchall()
+            if waiting < 2000:
+                await defer(connection, *(new_job(args='{"key": ""}') for _ in range(500)))
+            for _ in range(20):
+                await connection.execute("select pg_notify('forthwith', 'queue:default')")
+
+    feeder = asyncio.create_task(feed())
+    try:
+        yield
+    finally:
+        feeder.cancel()
+        await asyncio.gather(feeder, return_exceptions=True)
+
+
+async def ended(app: forthwith.App, job_id: int) -> bool:
+    """Whether a job is over."""
+    return await status(app, job_id) not in ("todo", "doing")
