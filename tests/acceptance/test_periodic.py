@@ -14,7 +14,7 @@ from forthwith.errors import (
     InvalidTimestamp,
     TaskAlreadyRegistered,
 )
-from tests.support.workers import run_until_idle, running_worker
+from tests.support.workers import running_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,23 +60,32 @@ async def test_one_task_may_have_several_schedules(
         app.periodic(cron="* * * * *", periodic_id="a")(tick)
 
 
-async def test_a_missed_tick_is_deferred_unless_it_is_too_old(app: forthwith.App) -> None:
-    stale = forthwith.App("postgresql://unused", periodic_defaults={"max_delay": 0})
+async def test_a_missed_tick_is_deferred_unless_it_is_too_old(
+    app: forthwith.App, wait_until: Callable[..., Any]
+) -> None:
+    given = {"max_delay": 5}
+    assert forthwith.App("postgresql://x/y", periodic_defaults=given).periodic_defaults == given
 
-    @app.periodic(cron="0 * * * *")
-    @app.task(name="hourly")
-    async def hourly(timestamp: int) -> None: ...
+    @app.periodic(cron="0 0 1 1 *")
+    @app.task(name="yearly")
+    async def yearly(timestamp: int) -> None: ...
 
-    async def defer(periodic_defaults: dict[str, Any]) -> int:
-        app.periodic_defaults = periodic_defaults
+    @app.periodic(cron="* * * * * *")
+    @app.task(name="clock", queue="nobody listens")
+    async def clock(timestamp: int) -> None: ...
+
+    async def jobs(task: str) -> int:
+        return len(await app.job_manager.list_jobs_async(task=task))
+
+    async def ticked_since(before: int) -> bool:
+        return await jobs("clock") > before
+
+    for max_delay_s, expected in ((5, 0), (400 * 86400, 1), (400 * 86400, 1)):
+        app.periodic_defaults = {"max_delay": max_delay_s}
+        before = await jobs("clock")
         async with running_worker(app):
-            await run_until_idle(app)
-        return len(await app.job_manager.list_jobs_async(task="hourly"))
-
-    assert stale.periodic_defaults == {"max_delay": 0}
-    assert await defer({"max_delay": 0}) == 0
-    assert await defer({"max_delay": 3700}) == 1
-    assert await defer({"max_delay": 3700}) == 1
+            await wait_until(lambda before=before: ticked_since(before))
+        assert await jobs("yearly") == expected
 
 
 async def test_a_queueing_lock_keeps_ticks_from_piling_up(
