@@ -6,6 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
 from tests.store.virtual_worker import defer, new_job
@@ -13,8 +14,6 @@ from tests.support.workers import count, run_until_idle, running_worker, status
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
-
-    import psycopg
 
     import forthwith
 
@@ -64,7 +63,7 @@ async def test_swallowed_cancelling_does_not_reach_the_next_job(
 
 
 async def test_stream_of_notifications_does_not_keep_a_worker_from_looking(
-    app: forthwith.App, connection: Connection, wait_until: WaitUntil
+    app: forthwith.App, database_url: str, connection: Connection, wait_until: WaitUntil
 ) -> None:
     """What waits in line or for its time is found by looks, and a busy worker must go on looking."""
     ran: list[str] = []
@@ -72,10 +71,10 @@ async def test_stream_of_notifications_does_not_keep_a_worker_from_looking(
     @app.task(name="work")
     async def work(key: str = "") -> None:
         ran.append(key)
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.005)
 
-    async with running_worker(app, concurrency=5), feeding(connection):
-        await wait_until(lambda: len(ran) > 500)
+    async with running_worker(app, concurrency=5), feeding(connection, database_url):
+        await wait_until(lambda: len(ran) > 200)
         locked = await work.configure(lock="L").defer_async(key="locked")
         scheduled = await work.configure(schedule_in={"milliseconds": 100}).defer_async(key="due")
         await wait_until(lambda: ended(app, locked), 10)
@@ -132,7 +131,7 @@ async def test_job_that_retries_into_another_lock_leaves_its_old_line(
 
 
 @asynccontextmanager
-async def feeding(connection: Connection) -> AsyncIterator[None]:
+async def feeding(connection: Connection, url: str) -> AsyncIterator[None]:
     """Keep a backlog of jobs, and notify without end."""
 
     async def feed() -> None:
@@ -141,15 +140,19 @@ async def feeding(connection: Connection) -> AsyncIterator[None]:
             [(waiting,)] = await cursor.fetchall()
             if waiting < 2000:
                 await defer(connection, *(new_job(args='{"key": ""}') for _ in range(500)))
-            for _ in range(20):
-                await connection.execute("select pg_notify('forthwith', 'queue:default')")
 
-    feeder = asyncio.create_task(feed())
+    async def notify() -> None:
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as notifying:
+            while True:
+                await notifying.execute("select pg_notify('forthwith', 'queue:default')")
+
+    feeders = [asyncio.create_task(feed()), asyncio.create_task(notify())]
     try:
         yield
     finally:
-        feeder.cancel()
-        await asyncio.gather(feeder, return_exceptions=True)
+        for feeder in feeders:
+            feeder.cancel()
+        await asyncio.gather(*feeders, return_exceptions=True)
 
 
 async def ended(app: forthwith.App, job_id: int) -> bool:
