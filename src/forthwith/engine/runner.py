@@ -138,12 +138,14 @@ class Runners:
         if pending:
             await asyncio.wait(pending, timeout=patience_s)
         stuck = list(self._executions.values())
-        self._completer.add_all([Released(execution.job) for execution in stuck])
         for execution in stuck:
+            outcome = _given_up(execution)
+            self._completer.add(outcome)
             logger.error(
-                "Job %d (%s) did not stop; it is given back, and runs again elsewhere",
+                "Job %d (%s) did not stop; it %s",
                 execution.job.id,
                 execution.job.task,
+                _VERBS[type(outcome)],
             )
         self._threads.shutdown(wait=False, cancel_futures=True)
         return len(stuck)
@@ -210,8 +212,8 @@ class Runners:
 
     def _outcome_of(self, error: BaseException, execution: Execution, plan: TaskPlan) -> Outcome:
         job, reason = execution.job, execution.abort_reason
-        if reason is AbortReason.SHUTDOWN:
-            return Released(job)  # whatever it raised: it was not let finish
+        if reason is AbortReason.SHUTDOWN:  # whatever it raised: it was not let finish
+            return Aborted(job, failure_of(error, "aborted")) if plan.once else Released(job)
         failure = failure_of(error, _kind_of(error))
         ended = Aborted(job, failure) if failure.kind == "aborted" else Failed(job, failure)
         if reason is AbortReason.USER_REQUEST or isinstance(error, JobAborted):
@@ -251,6 +253,14 @@ async def _forget_cancels(runner: asyncio.Task[Any]) -> None:
         pass
     with suppress(asyncio.CancelledError):  # one that came after the job's last await arrives here
         await asyncio.sleep(0)
+
+
+def _given_up(execution: Execution) -> Outcome:
+    """End a run that does not stop: the job runs again elsewhere, unless it must not run twice."""
+    if execution.plan is not None and execution.plan.once:
+        error = JobAborted("The worker stopped, and the job did not stop in time")
+        return Aborted(execution.job, failure_of(error, "aborted"))
+    return Released(execution.job)
 
 
 def _log(outcome: Outcome, duration_s: float) -> None:

@@ -18,7 +18,9 @@ class Recording:
 
     def __init__(self, outcomes: Sequence[Outcome], keeps: Callable[[str], bool]) -> None:
         self._keeps = keeps
-        self.ends: dict[str, list[Any]] = _columns("ids", "lease_tokens", "statuses", "keeps")
+        self.ends: dict[str, list[Any]] = _columns(
+            "ids", "lease_tokens", "statuses", "keeps", "spents"
+        )
         """Of complete.sql."""
         self.retries: dict[str, list[Any]] = _columns(
             "ids", "lease_tokens", "retry_ats", "spents", "priorities", "queues", "locks"
@@ -97,7 +99,9 @@ class Recording:
                 assert_never(outcome)
 
     def _end(self, job: ClaimedJob, status: str, failure: Failure | None) -> None:
-        _append(self.ends, job.id, job.lease_token, status, self._keeps(status))
+        # Who was aborted without a failure did not run.
+        spent = 0 if status == "aborted" and failure is None else 1
+        _append(self.ends, job.id, job.lease_token, status, self._keeps(status), spent)
         self._leave_line(job)
         if failure is not None:
             self._failures.append((job, failure))
