@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-import pytest
 
 from tests.store.virtual_worker import defer, new_job
 from tests.support.workers import count, run_until_idle, running_worker, status
@@ -81,10 +81,6 @@ async def test_stream_of_notifications_does_not_keep_a_worker_from_looking(
         await wait_until(lambda: ended(app, scheduled), 10)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="aborted at shutdown, a started job is given back though it must not run twice",
-)
 async def test_job_that_must_not_run_twice_is_not_given_back_after_it_has_started(
     app: forthwith.App, wait_until: WaitUntil
 ) -> None:
@@ -99,6 +95,25 @@ async def test_job_that_must_not_run_twice_is_not_given_back_after_it_has_starte
     async with running_worker(app, shutdown_graceful_timeout=0.01):
         await started.wait()
     assert await status(app, job_id) in ("failed", "aborted")
+
+
+async def test_job_that_must_not_run_twice_and_does_not_stop_is_not_given_back(
+    app: forthwith.App, wait_until: WaitUntil
+) -> None:
+    started, may_stop = threading.Event(), threading.Event()
+
+    @app.task(on_crash="fail")
+    def work() -> None:
+        started.set()
+        may_stop.wait(60)
+
+    job_id = await work.defer_async()
+    try:
+        async with running_worker(app, shutdown_graceful_timeout=0.01):
+            await wait_until(started.is_set)
+    finally:
+        may_stop.set()
+    assert await status(app, job_id) == "aborted"
 
 
 async def test_job_that_retries_into_another_lock_leaves_its_old_line(

@@ -248,7 +248,6 @@ class TestReturns:
         [again] = await worker.claim()
         assert (again.attempts, again.crashes) == (0, 0)
 
-    @pytest.mark.xfail(strict=True, reason="complete.sql counts an attempt for every outcome")
     async def test_job_aborted_before_it_ran_counts_no_attempt(
         self, worker: VirtualWorker, connection: Connection
     ) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from forthwith.job import ClaimedJob
 
 WORKERS = 3
-EXAMPLES = int(os.environ.get("FORTHWITH_TEST_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("FORTHWITH_TEST_EXAMPLES", "25"))
 LOCKS = st.sampled_from([None, "A", "A", "A", "B"])
 PRIORITIES = st.integers(-1, 1)
 SIZES = st.integers(1, 4)

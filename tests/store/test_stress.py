@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     MakeWorker = Callable[..., Awaitable[VirtualWorker]]
 
-JOBS = 1500
+JOBS = 1000
 LOCKS = [None, "A", "B", "C", "D", "E"]
 
 

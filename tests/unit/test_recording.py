@@ -25,6 +25,7 @@ def test_successes_without_locks_are_plain() -> None:
         "lease_tokens": [1, 1],
         "statuses": ["succeeded", "succeeded"],
         "keeps": [True, True],
+        "spents": [1, 1],
     }
 
 
@@ -44,6 +45,7 @@ def test_abort_before_the_start_leaves_no_failure() -> None:
     recording = Recording([Aborted(claimed_job(), None)], keep_all)
     assert recording.is_plain
     assert recording.ends["statuses"] == ["aborted"]
+    assert recording.ends["spents"] == [0]
 
 
 def test_each_outcome_goes_to_its_statement() -> None:
