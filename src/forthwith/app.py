@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from procrastinate.app import WorkerOptions
     from procrastinate.connector import BaseConnector
     from procrastinate.jobs import JobDeferrer
+    from procrastinate.utils import AwaitableContext
     from typing_extensions import Unpack
 
 
@@ -109,6 +110,15 @@ class App(Blueprint, procrastinate.App):
     async def migrate_async(self) -> list[str]:
         """As `migrate`, asynchronously."""
         return await self.schema_manager.migrate_async()
+
+    def open_async(self, pool: Any | None = None) -> AwaitableContext[App]:  # type: ignore[override]  # invariant
+        """Open the app in this event loop: `async with app.open_async():`, or `await` it.
+
+        `pool` is a psycopg_pool.AsyncConnectionPool to use instead of one of our own. Raises
+        `DatabaseUnavailable` and, where the schema is applied here (embedded), `SchemaError`.
+        """
+        opened: AwaitableContext[Any] = super().open_async(pool)
+        return opened
 
     @contextlib.contextmanager
     def replace_connector(self, connector: BaseConnector) -> Generator[App]:

@@ -21,10 +21,10 @@ from forthwith.options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from procrastinate.manager import JobManager
-    from procrastinate.types import JSONDict, JSONValue
+    from procrastinate.types import JSONValue
     from typing_extensions import Unpack
 
 __all__ = ["CRASHES_MAX", "ConfigureTaskOptions", "JobDeferrer", "JobToDefer", "configure_task"]
@@ -76,19 +76,19 @@ class JobDeferrer(procrastinate.jobs.JobDeferrer):
         deferred = await self.job_manager.defer_job_async(job=job, connection=self.connection)
         return self._ids([deferred])[0]
 
-    def batch_defer(self, *task_kwargs: JSONDict) -> list[int]:
+    def batch_defer(self, *task_kwargs: Mapping[str, Any]) -> list[int]:
         """Defer a job for each dict of arguments; return their ids, in the same order."""
         jobs = self._jobs(task_kwargs)
         return self._ids(self.job_manager.batch_defer_jobs(jobs=jobs, connection=self.connection))
 
-    async def batch_defer_async(self, *task_kwargs: JSONDict) -> list[int]:
+    async def batch_defer_async(self, *task_kwargs: Mapping[str, Any]) -> list[int]:
         """Defer a job for each dict of arguments; return their ids, in the same order."""
         jobs = self._jobs(task_kwargs)
         return self._ids(
             await self.job_manager.batch_defer_jobs_async(jobs=jobs, connection=self.connection)
         )
 
-    def _jobs(self, batch: Sequence[JSONDict]) -> list[procrastinate.jobs.Job]:
+    def _jobs(self, batch: Sequence[Mapping[str, Any]]) -> list[procrastinate.jobs.Job]:
         for index, arguments in enumerate(batch):
             check_keywords(f"task_kwargs[{index}]", arguments)
         return [self.make_new_job(**arguments) for arguments in batch]

@@ -27,7 +27,7 @@ from forthwith.options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from procrastinate.middleware import TaskMiddleware
     from procrastinate.retry import RetryValue
@@ -126,6 +126,17 @@ class Task(procrastinate.tasks.Task[P, R, Args]):
         """Defer a job with these arguments, by keyword, and return its id. See `defer`."""
         _check_no_positional(positional)
         return await self.configure().defer_async(**task_kwargs)  # type: ignore[arg-type]
+
+    def batch_defer(self, *task_kwargs: Mapping[str, Any]) -> list[int]:
+        """Defer a job for each dict of arguments, all or none; return their ids, in the same order.
+
+        Raises as `defer` does.
+        """
+        return self.configure().batch_defer(*task_kwargs)
+
+    async def batch_defer_async(self, *task_kwargs: Mapping[str, Any]) -> list[int]:
+        """Defer a job for each dict of arguments; return their ids. See `batch_defer`."""
+        return await self.configure().batch_defer_async(*task_kwargs)
 
     def configure(self, **options: Unpack[ConfigureTaskOptions]) -> JobDeferrer:
         """Return a deferrer for one or more jobs that differ from the task's defaults.

@@ -17,6 +17,7 @@ from forthwith.retry import ExponentialBackoffStrategy, RetryDecision, RetryStra
 if TYPE_CHECKING:
     import procrastinate
 
+    from forthwith.app import App
     from forthwith.errors import ForthwithError, InvalidArgument
     from forthwith.task import Task
 
@@ -104,6 +105,15 @@ def configure_knows_its_options() -> None:
     send.configure(priority="high")  # type: ignore[arg-type]
     send.configure(schedule_in={"years": 1})  # type: ignore[arg-type]
     assert_type(send.configure().defer(to="ada"), int)
+
+
+async def batches_take_any_dicts(app: App) -> None:
+    numbers: list[dict[str, int]] = [{"n": 1}]
+    assert_type(send.batch_defer(*numbers), list[int])
+    assert_type(await send.batch_defer_async(*numbers), list[int])
+    send.batch_defer(["n"])  # type: ignore[arg-type]
+    async with app.open_async() as opened:
+        assert_type(opened, App)
 
 
 def the_decorator_knows_its_options() -> None:
