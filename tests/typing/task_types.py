@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, assert_type
 
 import psycopg
 
+from forthwith.app import App
 from forthwith.blueprint import Blueprint
 from forthwith.context import AbortReason, JobContext
 from forthwith.deferrer import JobDeferrer
@@ -17,7 +18,6 @@ from forthwith.retry import ExponentialBackoffStrategy, RetryDecision, RetryStra
 if TYPE_CHECKING:
     import procrastinate
 
-    from forthwith.app import App
     from forthwith.errors import ForthwithError, InvalidArgument
     from forthwith.task import Task
 
