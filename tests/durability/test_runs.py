@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ from tests.support.workers import count, run_until_idle, running_worker, status
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+
+    import pytest
 
     import forthwith
 
@@ -173,3 +176,30 @@ async def feeding(connection: Connection, url: str) -> AsyncIterator[None]:
 async def ended(app: forthwith.App, job_id: int) -> bool:
     """Whether a job is over."""
     return await status(app, job_id) not in ("todo", "doing")
+
+
+async def test_rescuer_outlives_a_statement_that_the_database_refuses(
+    app: forthwith.App,
+    connection: Connection,
+    wait_until: WaitUntil,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="forthwith.engine.rescuer")
+
+    @app.task(name="work")
+    async def work() -> None: ...
+
+    [job_id] = await defer(connection, new_job(queue="default"))
+    await connection.execute(
+        "with gone as (insert into forthwith.worker (name, host, pid, concurrency, lease_expires_at)"
+        " values ('gone', 'test', 1, 1, '-infinity') returning id)"
+        " update forthwith.job set worker_id = gone.id, lease_token = 1 from gone"
+    )
+    await connection.execute("alter function forthwith.rescue(interval, interval) rename to hidden")
+    async with running_worker(app):
+        await wait_until(lambda: "Could not sweep" in caplog.text)
+        await connection.execute(
+            "alter function forthwith.hidden(interval, interval) rename to rescue"
+        )
+        await wait_until(lambda: ended(app, job_id))
+    assert await status(app, job_id) == "succeeded"

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from forthwith.errors import DatabaseUnavailable
+from forthwith.errors import ConnectorException
 
 if TYPE_CHECKING:
     from forthwith.engine.ports import JobStore
@@ -46,5 +46,5 @@ class Aborter:
         try:
             for job_id in await self._store.abort_requested(claimed):
                 self._runners.abort(job_id)
-        except DatabaseUnavailable as error:
+        except ConnectorException as error:
             logger.debug("Could not look for abort requests: %s", error)

@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from forthwith.engine.backoff import Backoff
-from forthwith.errors import DatabaseUnavailable
+from forthwith.errors import ConnectorException
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -45,7 +45,7 @@ class Listener:
         while True:
             try:
                 await self._store.listen(self._hear, self._listening)
-            except DatabaseUnavailable as error:
+            except ConnectorException as error:
                 wait_s = self._backoff.next_s()
                 logger.warning("Stopped listening, trying again in %.2f s: %s", wait_s, error)
                 await asyncio.sleep(wait_s)

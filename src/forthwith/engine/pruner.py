@@ -7,7 +7,7 @@ import logging
 import random
 from typing import TYPE_CHECKING
 
-from forthwith.errors import DatabaseUnavailable
+from forthwith.errors import ConnectorException
 
 if TYPE_CHECKING:
     from forthwith.engine.ports import JobStore
@@ -32,6 +32,6 @@ class Pruner:
             try:
                 for partition in await self._store.prune():
                     logger.info("Dropped the history partition %s", partition)
-            except DatabaseUnavailable as error:
+            except ConnectorException as error:
                 logger.warning("Could not prune history: %s", error)
             wait_s = INTERVAL_S

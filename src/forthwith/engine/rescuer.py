@@ -7,7 +7,7 @@ import logging
 import random
 from typing import TYPE_CHECKING
 
-from forthwith.errors import DatabaseUnavailable
+from forthwith.errors import ConnectorException
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ class Rescuer:
             await asyncio.sleep(self._interval_s * random.uniform(0.5, 1.5))
             try:
                 await self._sweep()
-            except DatabaseUnavailable as error:
+            except ConnectorException as error:
                 logger.debug("Could not sweep for dead workers: %s", error)
 
     async def _sweep(self) -> None:
