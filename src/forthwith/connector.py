@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import os
 import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -91,6 +92,8 @@ class Connector(BaseAsyncConnector):
         self._background: Session | None = None
         self._opened: Session | None = None
         self._opened_loop: asyncio.AbstractEventLoop | None = None
+        self._pid = os.getpid()
+        self._left_to_parent: list[Session | None] = []
         _CONNECTORS.add(self)
 
     def get_sync_connector(self) -> BaseConnector:
@@ -107,6 +110,7 @@ class Connector(BaseAsyncConnector):
 
     def close(self) -> None:
         """Close what was opened for synchronous use."""
+        self._leave_to_parent()
         if self._bridge.is_running:
             session, self._background = self._background, None
             if session is not None:
@@ -149,13 +153,22 @@ class Connector(BaseAsyncConnector):
 
     def run(self, work: Callable[[Session], Awaitable[R]]) -> R:
         """Run synchronously."""
+        self._leave_to_parent()
         return self._bridge.run(self._in_background(work))
 
     async def call(self, work: Callable[[Session], Awaitable[R]]) -> R:
         """Run in this event loop, if the app was opened in it, or else in the background."""
+        self._leave_to_parent()
         if self._opened is not None and self._opened_loop is asyncio.get_running_loop():
             return await work(self._opened)
         return await self._bridge.call(self._in_background(work))
+
+    def _leave_to_parent(self) -> None:
+        """After a fork, start afresh: the sockets are the parent's, and must not even be closed here."""
+        if self._pid != os.getpid():
+            self._left_to_parent += [self._background, self._opened]
+            self._background = self._opened = self._opened_loop = None
+            self._pid = os.getpid()
 
     async def _in_background(self, work: Callable[[Session], Awaitable[R]]) -> R:
         if self._background is None:

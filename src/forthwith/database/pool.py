@@ -79,6 +79,18 @@ class Pool:
                     yield connection
                 self._used_s[id(connection)] = time.monotonic()
 
+    @asynccontextmanager
+    async def lent(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        """Lend a connection to a user's own statements, whose errors stay psycopg's."""
+        with translated():
+            await self.open()
+            assert self._pool is not None
+            connection = await self._pool.getconn()
+        try:
+            yield connection
+        finally:
+            await self._pool.putconn(connection)
+
     async def _check(self, connection: psycopg.AsyncConnection[Any]) -> None:
         if len(self._used_s) > 10 * SIZE_MAX:
             self._used_s.clear()

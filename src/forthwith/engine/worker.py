@@ -38,8 +38,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-ABORT_PATIENCE_S = 2.0
-FLUSH_PATIENCE_S = 2.5
+# What leaving may take beyond the grace period, all in all 4.5 seconds, whatever is stuck.
+ABORT_PATIENCE_S = 1.5
+CLAIM_PATIENCE_S = 0.75
+FLUSH_PATIENCE_S = 1.5
+LEASE_PATIENCE_S = 0.75
 BLOCKED_LOOP_S = 5.0
 RESTART_S = 5.0
 
@@ -185,7 +188,7 @@ class Worker:
         self._completer.add_all([Released(job) for job in unstarted])
         await self._grace()
         stuck = await self._runners.abort_all(ABORT_PATIENCE_S)
-        await _within(FLUSH_PATIENCE_S / 2, claiming)  # what a last claim returns is released, too
+        await _within(CLAIM_PATIENCE_S, claiming)  # what a last claim returns is released, too
         await _within(FLUSH_PATIENCE_S, self._completer.finish())
         unrecorded = self._completer.backlog
         if unrecorded:
@@ -196,7 +199,7 @@ class Worker:
             )
         await _cancelled([*beside, claiming, completing])
         await asyncio.to_thread(
-            self._lease.stop, leaves_jobs=bool(unrecorded), timeout_s=FLUSH_PATIENCE_S / 2
+            self._lease.stop, leaves_jobs=bool(unrecorded), timeout_s=LEASE_PATIENCE_S
         )
         await self._store.close()
         logger.info("Worker %d has left", self.worker_id)

@@ -30,15 +30,15 @@ class Deferring:
     ) -> list[int | None]:
         """Insert jobs and wake a worker. Returns their ids; None for one that waits already.
 
-        `connection` is in autocommit mode. When nobody sleeps, no NOTIFY is sent with the jobs; a
-        worker that fell asleep meanwhile is looked for after the commit.
+        `connection` is in autocommit mode. For a queue of which nobody sleeps no NOTIFY is sent with
+        the jobs; a worker that fell asleep meanwhile is looked for after the commit.
         """
         cursor = await connection.execute(
             self._statements["defer"], self._parameters(jobs, always_notify=False), prepare=True
         )
         rows = await cursor.fetchall()
-        if rows and not rows[0][2]:
-            queues = list({job.queue for job in jobs})
+        queues = list({job.queue for job in jobs})
+        if rows and rows[0][2] < len(queues):
             await connection.execute(
                 self._statements["wake"], {"channel": self._channel, "queues": queues}, prepare=True
             )

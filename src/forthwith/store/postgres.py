@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import sql
 
+from forthwith.database.failures import translated
 from forthwith.database.line import Line
 from forthwith.database.pool import Pool
 from forthwith.engine.ports import Outlook, Rescued, Share
@@ -175,13 +176,14 @@ class PostgresStore:
         self, job: ClaimedJob
     ) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
         recording = Recording([Succeeded(job)], self._keeps)
-        async with self._transactions.connection() as connection, connection.transaction():
+        async with self._transactions.lent() as connection, connection.transaction():
             yield connection
-            cursor = await self._on(connection, "complete", **recording.ends)
-            if await cursor.fetchone() is None:
-                raise LeaseLost
-            if locks := recording.locks_of({job.id}):
-                await self._on(connection, "advance_lines", locks=locks)
+            with translated():
+                cursor = await self._on(connection, "complete", **recording.ends)
+                if await cursor.fetchone() is None:
+                    raise LeaseLost
+                if locks := recording.locks_of({job.id}):
+                    await self._on(connection, "advance_lines", locks=locks)
 
     async def release_orphans(self, worker_id: int, known_ids: Sequence[int]) -> list[int]:
         async with self._upkeep.use() as connection:
