@@ -261,6 +261,7 @@ class TestWhatBecomesOfJobs:
             assert accepted | rescued.keys() == set(ids)
             assert not accepted & rescued.keys()
             await connection.execute("delete from forthwith.job")
+            await worker.store.close()
 
 
 async def wait_for_end_of_sessions(connection: Connection) -> None:

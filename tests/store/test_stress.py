@@ -122,6 +122,7 @@ async def test_nothing_is_lost_or_stranded_when_workers_die_while_others_complet
             await worker.die()
             await asyncio.sleep(0)
             await worker.record(*map(Succeeded, jobs))  # too late, or just in time
+            await worker.store.close()
         busy -= 1
 
     async def sweep() -> None:
