@@ -162,7 +162,7 @@ async def feeding(connection: Connection, url: str) -> AsyncIterator[None]:
     async def notify() -> None:
         async with await psycopg.AsyncConnection.connect(url, autocommit=True) as notifying:
             while True:
-                await notifying.execute("select pg_notify('forthwith', 'queue:default')")
+                await notifying.execute("select pg_notify('forthwith_wake', 'queue:default')")
 
     feeders = [asyncio.create_task(feed()), asyncio.create_task(notify())]
     try:

@@ -103,7 +103,7 @@ async def test_worker_that_takes_over_its_own_lost_job_ends_the_second_run_too(
         await connection.execute("update forthwith.worker set lease_expires_at = '-infinity'")
         await connection.execute("select forthwith.rescue('1 hour', '0')")
     await wait_until(lambda: "was taken for dead" in worker.output())
-    await connection.execute("select pg_notify('forthwith', 'queue:')")
+    await connection.execute("select pg_notify('forthwith_wake', 'queue:')")
     await wait_until(lambda: count_is(effects, "started", 2))
     await set_flag("job 1")
     await wait_until(lambda: "LeaseLost: job" in worker.output())

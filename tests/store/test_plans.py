@@ -236,7 +236,7 @@ async def test_defer_under_a_queueing_lock(hot: Connection) -> None:
         hot,
         "defer",
         **dict(zip(DEFER_COLUMNS, map(list, columns), strict=True)),
-        channel="forthwith",
+        channel="forthwith_wake",
         always_notify=False,
     )
     assert_cheap(plan, "job_queueing_lock")

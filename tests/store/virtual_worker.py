@@ -59,7 +59,7 @@ async def run(
 
 
 async def defer(
-    connection: psycopg.AsyncConnection[Any], *jobs: NewJob, channel: str = "forthwith"
+    connection: psycopg.AsyncConnection[Any], *jobs: NewJob, channel: str = "forthwith_wake"
 ) -> list[int]:
     """Insert jobs with the one statement that does it; return the ids of those inserted."""
     columns = [list(column) for column in zip(*jobs, strict=True)]
@@ -92,7 +92,7 @@ async def cancel(
     """Cancel a job in one transaction, as the job manager does."""
     async with connection.transaction():
         rows = await run(
-            connection, "cancel", id=job_id, abort=abort, delete_job=False, channel="forthwith"
+            connection, "cancel", id=job_id, abort=abort, delete_job=False, channel="forthwith_wake"
         )
         locks = [lock for _, lock, _ in rows if lock is not None]
         if locks:

@@ -53,7 +53,7 @@ def test_bad_schema_names(name: object) -> None:
 
 
 def test_each_schema_has_a_channel_of_its_own() -> None:
-    assert channel_of("forthwith") == "forthwith"
+    assert channel_of("forthwith") == "forthwith_wake"
     assert channel_of("a") != channel_of("forthwith")
 
 

@@ -48,6 +48,9 @@ autovacuum_naptime = 10s
 timezone = 'UTC'
 log_timezone = 'UTC'
 cluster_name = 'forthwith'
+# Not the schema of the user's name, which is also that of our tables: what is created without a schema
+# is the user's own.
+search_path = 'public'
 """
 
 

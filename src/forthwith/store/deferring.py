@@ -39,9 +39,7 @@ class Deferring:
         rows = await cursor.fetchall()
         queues = list({job.queue for job in jobs})
         if rows and rows[0][2] < len(queues):
-            await connection.execute(
-                self._statements["wake"], {"channel": self._channel, "queues": queues}, prepare=True
-            )
+            await connection.execute(self._statements["wake"], {"queues": queues}, prepare=True)
         return matched(jobs, rows)
 
     async def insert_all(

@@ -247,7 +247,7 @@ class JobQueries:
     async def _wake_for(self, job_id: int, connection: psycopg.AsyncConnection[Any]) -> None:
         rows = await self._rows("list_jobs", connection, **{**NO_FILTER, "id": job_id})
         queues = [row[2] for row in rows]
-        await self._run("wake", connection, channel=self._channel, queues=queues)
+        await self._run("wake", connection, queues=queues)
 
     async def _rows(
         self,

@@ -148,6 +148,8 @@ class PostgresStore:
             await self._on(connection, "record_failures", **failures)
         if locks := recording.locks_of(accepted):
             await self._on(connection, "advance_lines", locks=locks)
+        if queues := recording.given_back_in(accepted):
+            await self._on(connection, "wake", queues=queues)
         if repeated:
             accepted |= await self._recorded_before(connection, recording, accepted)
         return accepted

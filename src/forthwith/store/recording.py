@@ -29,6 +29,7 @@ class Recording:
         self.releases: dict[str, list[Any]] = _columns("ids", "lease_tokens")
         """Of release.sql."""
         self._locks: dict[int, str] = {}
+        self._given_back: dict[int, str] = {}
         self._failures: list[tuple[ClaimedJob, Failure]] = []
         for outcome in outcomes:
             self._add(outcome)
@@ -56,6 +57,10 @@ class Recording:
     def locks_of(self, accepted: set[int]) -> list[str]:
         """Return the locks whose line has lost its head, now that these outcomes were accepted."""
         return [lock for job_id, lock in self._locks.items() if job_id in accepted]
+
+    def given_back_in(self, accepted: set[int]) -> list[str]:
+        """Return the queues of jobs that were given back: another worker may sleep there."""
+        return list({queue for job_id, queue in self._given_back.items() if job_id in accepted})
 
     def failures_of(self, accepted: set[int]) -> dict[str, list[Any]]:
         """Return record_failures.sql's parameters, for those outcomes that were accepted."""
@@ -95,6 +100,7 @@ class Recording:
                 _append(self.retries, job.id, job.lease_token, retry_at, 1, priority, queue, lock)
             case Released(job):
                 _append(self.releases, job.id, job.lease_token)
+                self._given_back[job.id] = job.queue
             case _:
                 assert_never(outcome)
 

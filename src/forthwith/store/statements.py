@@ -57,4 +57,4 @@ def check_schema_name(schema: object) -> str:
 
 def channel_of(schema: str) -> str:
     """Return the name of the notification channel of a schema."""
-    return schema if schema == DEFAULT_SCHEMA else f"forthwith_{schema}"
+    return f"{schema}_wake"

@@ -141,6 +141,19 @@ create table forthwith.periodic_defer (
     primary key (task, periodic_id, defer_timestamp)
 );
 
+-- NOTIFY for each of these queues of which a worker sleeps: something became ready there without being
+-- deferred. Returns for how many.
+create function forthwith.wake(queues text[]) returns bigint
+    language sql volatile
+    set search_path = pg_catalog
+as $$
+    select count(pg_notify('forthwith' || '_wake', 'queue:' || queue.name))
+    from (select distinct unnest(queues) as name) queue
+    where exists (
+        select from forthwith.worker
+        where worker.sleeping and (worker.queues is null or queue.name = any (worker.queues)))
+$$;
+
 -- Give each of these locks, where nobody holds it, to the best job in its line. Returns how many.
 --
 -- It must run as a statement of its own after the one that took the holder away: only a fresh
@@ -157,7 +170,7 @@ declare
     headless_locks text[] := locks;
     advanced_count bigint := 0;
     found_locks text[];
-    advanced_locks text[];
+    advanced_queues text[];
 begin
     loop
         with line as (
@@ -178,22 +191,23 @@ begin
         ), advanced as (
             update forthwith.job set state = 'ready' from best
             where job.id = best.id and job.state in ('blocked', 'arrived')
-            returning job.lock
+            returning job.queue
         )
         select
-            (select array_agg(best.lock) from best), (select array_agg(advanced.lock) from advanced)
-        into found_locks, advanced_locks;
+            (select array_agg(best.lock) from best), (select array_agg(advanced.queue) from advanced)
+        into found_locks, advanced_queues;
 
-        advanced_count := advanced_count + coalesce(cardinality(advanced_locks), 0);
-        exit when coalesce(cardinality(advanced_locks), 0) = coalesce(cardinality(found_locks), 0);
+        perform forthwith.wake(advanced_queues);  -- they may be another worker's queues
+        advanced_count := advanced_count + coalesce(cardinality(advanced_queues), 0);
+        exit when coalesce(cardinality(advanced_queues), 0) = coalesce(cardinality(found_locks), 0);
         headless_locks := found_locks;
     end loop;
     return advanced_count;
 end
 $$;
 
--- Put up to :batch_size arrived jobs in line behind the others of their locks. Returns how many were
--- looked at.
+-- Put up to :batch_size arrived jobs in line behind the others of their locks. Returns how many it put:
+-- those of a lock whose head somebody else has pinned are left for later.
 --
 -- A job may be marked as blocked only while its lock's holder is pinned by a row lock: otherwise the
 -- holder could finish between our look and our mark, advance its line without seeing the new job, and
@@ -209,6 +223,7 @@ declare
     pinned_locks text[];
     free_locks text[];
     demoted_locks text[];
+    sorted_count bigint;
 begin
     -- One sorter at a time: two could give one free lock to two jobs.
     if not pg_try_advisory_xact_lock(hashtext('forthwith.sort_lines'), hashtext('forthwith.job'::regclass::oid::text)) then
@@ -254,10 +269,11 @@ begin
     update forthwith.job set state = 'blocked'
     where job.id = any (arrived_ids)
       and (job.lock = any (pinned_locks) or job.lock = any (free_locks));
+    get diagnostics sorted_count = row_count;
 
     perform forthwith.advance_lines(
         coalesce(free_locks, '{}'::text[]) || coalesce(demoted_locks, '{}'::text[]));
-    return cardinality(arrived_ids);
+    return sorted_count;
 end
 $$;
 
@@ -277,7 +293,9 @@ as $$
 declare
     gone_ids bigint[];
     lock text;
+    queue text;
     left_locks text[] := '{}';
+    waiting_queues text[] := '{}';
 begin
     if pg_postmaster_start_time() + restart_grace > clock_timestamp()
         or not pg_try_advisory_xact_lock(hashtext('forthwith.rescue'), hashtext('forthwith.job'::regclass::oid::text))
@@ -302,7 +320,7 @@ begin
         return;
     end if;
 
-    for job_id, task, worker_id, fate, lock in
+    for job_id, task, worker_id, fate, lock, queue in
     with held as (
         select
             job.id,
@@ -350,16 +368,19 @@ begin
         left join forthwith.worker on worker.id = held.worker_id
         where held.fate <> 'released'
     )
-    select held.id, job.task, held.worker_id, held.fate, job.lock
+    select held.id, job.task, held.worker_id, held.fate, job.lock, job.queue
     from held join forthwith.job on job.id = held.id
     loop
         if fate in ('failed', 'aborted') and lock is not null then
             left_locks := left_locks || lock;
+        elsif fate in ('rescued', 'released') then
+            waiting_queues := waiting_queues || queue;
         end if;
         return next;
     end loop;
 
     perform forthwith.advance_lines(left_locks);
+    perform forthwith.wake(waiting_queues);
     delete from forthwith.worker where worker.id = any (gone_ids);
 end
 $$;
