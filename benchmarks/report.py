@@ -1,6 +1,6 @@
-"""`python -m benchmarks.report RESULT.json`: write a result into docs/benchmarks.md.
+"""`python -m benchmarks.report RESULT.json`: write a result into docs/benchmarks.md and README.md.
 
-The part between the two markers is replaced; the numbers in it are never typed by hand.
+The parts between the markers are replaced; the numbers in them are never typed by hand.
 """
 
 from __future__ import annotations
@@ -13,27 +13,60 @@ import click
 from benchmarks import table
 from benchmarks.results import Result
 
-DOCUMENT = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+ROOT = Path(__file__).parent.parent
+DOCUMENT = ROOT / "docs" / "benchmarks.md"
+README = ROOT / "README.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+README_BEGIN, README_END = "<!-- benchmark:start -->", "<!-- benchmark:end -->"
+CONDITIONS_IN_SHORT = (
+    "cores",
+    "cpu",
+    "postgresql fsync",
+    "history",
+    "worker_processes",
+    "concurrency",
+)
 
 
 @click.command()
 @click.argument("result", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option(
-    "--document",
-    type=click.Path(path_type=Path, exists=True),
-    default=DOCUMENT,
-    help="The Markdown file with the two markers.  [default: docs/benchmarks.md]",
-)
-def main(result: Path, document: Path) -> None:
-    """Write the tables and conditions of RESULT into the documentation."""
+def main(result: Path) -> None:
+    """Write the tables and conditions of RESULT into docs/benchmarks.md, the chief one into README.md."""
+    loaded = Result.load(result)
+    _replace(DOCUMENT, BEGIN, END, render(loaded, result.name))
+    _replace(README, README_BEGIN, README_END, in_short(loaded))
+    click.echo(f"Wrote {result.name} into {DOCUMENT.name} and {README.name}")
+
+
+def _replace(document: Path, begin: str, end: str, section: str) -> None:
     text = document.read_text()
-    if BEGIN not in text or END not in text:
-        raise click.ClickException(f"{document} lacks the markers {BEGIN} and {END}")
-    section = f"{BEGIN}\n{render(Result.load(result), result.name)}\n{END}"
-    pattern = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
-    document.write_text(pattern.sub(lambda _: section, text))
-    click.echo(f"Wrote {result.name} into {document}")
+    if begin not in text or end not in text:
+        raise click.ClickException(f"{document} lacks the markers {begin} and {end}")
+    pattern = re.compile(f"{re.escape(begin)}.*{re.escape(end)}", re.DOTALL)
+    document.write_text(pattern.sub(lambda _: f"{begin}\n\n{section}\n\n{end}", text))
+
+
+def in_short(result: Result) -> str:
+    """Each table's first figure for each peer, and the conditions that matter most."""
+    lines = [_first_figures(found) for found in table.tables(result)]
+    conditions = "; ".join(
+        f"{key.replace('_', ' ')} {result.conditions[key]}"
+        for key in CONDITIONS_IN_SHORT
+        if key in result.conditions
+    )
+    version = result.conditions.get("postgresql server_version", "")
+    return (
+        "\n".join(lines)
+        + f"\n\nMedians, side by side in one run; PostgreSQL {version}; {conditions}."
+    )
+
+
+def _first_figures(found: table.Table) -> str:
+    column = next(
+        index for index, heading in enumerate(found.headings) if heading in ("run", "p50", "peak")
+    )
+    figures = "; ".join(f"{row[0]} {row[column].split(' (')[0]}" for row in found.rows)
+    return f"- {found.title} ({found.headings[column]}): {figures}"
 
 
 def render(result: Result, source: str) -> str:
