@@ -77,8 +77,8 @@ class Completer:
     async def run(self) -> None:
         """Flush until finished.
 
-        One flush at a time: a second connection made it slower, for both then fight over the ends
-        of the history's indexes (docs/decisions/0011-one-completing-connection.md).
+        One flush at a time: a second connection was measured to make it slower
+        (docs/decisions/0011-one-completing-connection.md).
         """
         while not (self._stopping and not self._waiting):
             await self._more.wait()

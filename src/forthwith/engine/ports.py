@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
     import psycopg
@@ -108,9 +108,3 @@ class LeaseStore(Protocol):
     def unregister(self, worker_id: int, *, leaves_jobs: bool) -> None: ...
 
     def close(self) -> None: ...
-
-
-class Attempt(Protocol):
-    """Runs one job to its outcome; see runner.py."""
-
-    def __call__(self, job: ClaimedJob) -> Awaitable[Outcome]: ...

@@ -90,10 +90,6 @@ class Runners:
         """Take note that claimed jobs will not run here."""
         self._suspects.difference_update(job.id for job in jobs)
 
-    def running_ids(self) -> list[int]:
-        """The jobs that run now."""
-        return list(self._executions)
-
     def running_names(self) -> list[str]:
         """Their tasks, for a log line."""
         return sorted({execution.job.task for execution in self._executions.values()})
