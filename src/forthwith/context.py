@@ -52,6 +52,9 @@ class JobContext(job_context.JobContext):
 
     #: Returns why the job should stop, or None: `context.abort_reason()`.
     abort_reason: Callable[[], AbortReason | None]  # type: ignore[assignment]  # one reason more
+    #: The fencing token of this run's claim: new at each claim, and larger than any earlier one of the
+    #: job. Pass it to systems that can refuse what comes with an older token than they have seen.
+    lease_token: int = 0
     #: The task's `timeout` in seconds, or None.
     timeout_s: float | None = None
     #: When the job times out, by `time.monotonic()`, or None.

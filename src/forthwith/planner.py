@@ -99,6 +99,7 @@ class Planner:
             start_timestamp=time.time(),
             additional_context=dict(self._additional_context),
             abort_reason=parts.abort_reason,
+            lease_token=parts.job.lease_token,
             timeout_s=parts.timeout_s,
             deadline=parts.deadline,
             open_transaction=parts.open_transaction,
