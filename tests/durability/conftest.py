@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from forthwith.database.embedded import open_embedded
+from forthwith.verify.lab import Lab, LabSettings, open_lab
+from tests.conftest import HAS_FAILED
 from tests.support.effects import Effects
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
 
     import psycopg
 
@@ -30,3 +35,47 @@ def set_flag(connection: psycopg.AsyncConnection[Any]) -> Callable[..., Awaitabl
             await connection.execute("insert into flag values (%s)", [name])
 
     return set_flag
+
+
+@pytest.fixture
+async def make_lab(
+    database_url: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[Callable[..., Awaitable[Lab]]]:
+    """Open a lab: `lab = await make_lab(lease_s=1.0, proxy=True, server="own")`.
+
+    `server="own"` gives it an embedded PostgreSQL of its own, `lab.server`, to be stopped and
+    killed; otherwise it works on the test's database. `proxy=True` puts a proxy before it. The rest
+    are LabSettings. After a failed test the workers' logs are printed.
+    """
+    async with AsyncExitStack() as stack:
+
+        async def make(*, proxy: bool = False, server: str = "shared", **settings: Any) -> Lab:
+            own = None
+            if server == "own":
+                own = open_embedded(tmp_path / "server", linger_s=0.1)
+                stack.callback(own.close)
+            url = database_url if own is None else own.url
+            between = None
+            if proxy:
+                from forthwith.verify.proxy import Proxy
+
+                between = stack.enter_context(Proxy(url))
+            lab = await stack.enter_async_context(
+                open_lab(
+                    url,
+                    tmp_path / "lab",
+                    settings=LabSettings(**settings),
+                    proxy=between,
+                    server=own,
+                )
+            )
+            stack.callback(_print_logs, lab, request)
+            return lab
+
+        yield make
+
+
+def _print_logs(lab: Lab, request: pytest.FixtureRequest) -> None:
+    if request.node.stash.get(HAS_FAILED, False):
+        for worker in lab.workers:
+            print(f"--- {worker.name}, exit status {worker.exit_status}\n{worker.output()}")

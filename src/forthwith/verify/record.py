@@ -1,0 +1,132 @@
+"""Gathers a history from the diaries and from the database."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from psycopg import sql
+
+from forthwith.verify.diary import read_diary
+from forthwith.verify.history import Change, Effect, FinalJob, Lease, Run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import psycopg
+
+AUDIT = """
+    select seq, extract(epoch from at)::float8, xid, actor, relation, id, before, after,
+        token_before, token_after, worker_before, worker_after,
+        coalesce(attempts, 0), coalesce(crashes, 0),
+        case when isfinite(lease_until) then extract(epoch from lease_until)::float8 end, name
+    from {}.audit order by seq
+"""
+JOBS = """
+    select id, coalesce(args ->> 'key', ''), task, status::text, attempts, crashes, lease_token, (
+        select count(*) from {schema}.failed_attempt
+        where failed_attempt.job_id = job.id and failed_attempt.kind = 'crashed')
+    from (
+        select id, args, task, status::text, attempts, crashes, lease_token
+        from {schema}.finished_job
+        union all
+        select id, args, task, case when worker_id is null then 'todo' else 'doing' end,
+            attempts, crashes, lease_token
+        from {schema}.job
+    ) job
+    order by id
+"""
+EFFECTS = "select job_id, lease_token, key from {}.effect order by seq"
+CLOCK_SAMPLES = 5
+
+
+def runs(home: Path) -> list[Run]:
+    """Return every run that the diaries tell of, in the order of their starts."""
+    found: dict[tuple[Any, ...], Run] = {}
+    for path in sorted((home / "diaries").iterdir()):
+        for event in read_diary(path):
+            if event["event"] == "start":
+                run = Run(
+                    job_id=event["job_id"],
+                    key=event["key"],
+                    task=event["task"],
+                    lease_token=event["token"],
+                    worker=event["worker"],
+                    pid=event["pid"],
+                    started_s=event["s"],
+                )
+                found[path, len(found)] = run
+                continue
+            at = _started(found, path, event)
+            if event["event"] == "effect":
+                found[at] = replace(found[at], has_effect=True)
+            elif event["event"] == "end":
+                found[at] = replace(found[at], ended_s=event["s"])
+    return sorted(found.values(), key=lambda run: run.started_s)
+
+
+async def audited(
+    connection: psycopg.AsyncConnection[Any], schema: str
+) -> tuple[list[Change], list[Lease]]:
+    """Return the changes of jobs and the leases of workers, by this machine's monotonic clock."""
+    offset_s = await _clock_offset_s(connection)
+    changes: list[Change] = []
+    names: dict[int, str] = {}
+    extensions: dict[int, list[tuple[float, float]]] = defaultdict(list)
+    removed: dict[int, float] = {}
+    cursor = await connection.execute(sql.SQL(AUDIT).format(sql.Identifier(schema)))
+    async for seq, at_s, xid, actor, relation, row_id, before, after, *rest in cursor:
+        *details, lease_until, name = rest
+        s = at_s - offset_s
+        if relation != "worker":
+            is_archive = relation == "finished_job"
+            changes.append(Change(seq, s, xid, actor, is_archive, row_id, before, after, *details))
+        elif after is None:
+            removed[row_id] = s
+        else:
+            names[row_id] = name
+            until = s if lease_until is None else lease_until - offset_s
+            extensions[row_id].append((s, until))
+    leases = [
+        Lease(worker_id, names[worker_id], tuple(times), removed.get(worker_id))
+        for worker_id, times in extensions.items()
+    ]
+    return changes, leases
+
+
+async def jobs(connection: psycopg.AsyncConnection[Any], schema: str) -> list[FinalJob]:
+    """Return what the database says of every job."""
+    query = sql.SQL(JOBS).format(schema=sql.Identifier(schema))
+    cursor = await connection.execute(query)
+    return [FinalJob(*row) for row in await cursor.fetchall()]
+
+
+async def effects(connection: psycopg.AsyncConnection[Any], schema: str) -> list[Effect]:
+    """Return the transactional effects."""
+    cursor = await connection.execute(sql.SQL(EFFECTS).format(sql.Identifier(schema)))
+    return [Effect(*row) for row in await cursor.fetchall()]
+
+
+def _started(
+    found: dict[tuple[Any, ...], Run], path: Path, event: dict[str, Any]
+) -> tuple[Any, ...]:
+    """Find the run that this event belongs to: the last one of that process, job and token."""
+    return next(
+        at
+        for at, run in reversed(found.items())
+        if at[0] == path and (run.job_id, run.lease_token) == (event["job_id"], event["token"])
+    )
+
+
+async def _clock_offset_s(connection: psycopg.AsyncConnection[Any]) -> float:
+    """Return the database's clock minus our monotonic one, from the quickest of a few answers."""
+    samples: list[tuple[float, float]] = []
+    for _ in range(CLOCK_SAMPLES):
+        asked_s = time.monotonic()
+        cursor = await connection.execute("select extract(epoch from clock_timestamp())::float8")
+        [(at_s,)] = await cursor.fetchall()
+        answered_s = time.monotonic()
+        samples.append((answered_s - asked_s, at_s - (asked_s + answered_s) / 2))
+    return min(samples)[1]

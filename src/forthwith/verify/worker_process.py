@@ -1,0 +1,142 @@
+"""A worker in a process of its own, and what the lab can do to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from forthwith.verify.history import Fault, WorkerLife
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+POLL_S = 0.01
+OUTPUT_BYTES_MAX = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSetup:
+    """How to start a worker process."""
+
+    url: str
+    schema: str
+    home: Path
+    options: Mapping[str, Any]
+    """Of run_worker."""
+    environment: Mapping[str, str]
+    program: str = "forthwith.verify.worker_main"
+    """The module to run."""
+
+
+class LabWorker:
+    """A worker process, in a process group of its own."""
+
+    def __init__(self, name: str, setup: WorkerSetup) -> None:
+        """Start it."""
+        self.name = name
+        self.setup = setup
+        self.started_s = time.monotonic()
+        self._ended_s: float | None = None
+        self._asked_to_stop_s: float | None = None
+        self._frozen_s: float | None = None
+        self._faults: list[Fault] = []
+        self._log = setup.home / "logs" / f"{name}.log"
+        settings = {
+            "url": setup.url,
+            "schema": setup.schema,
+            "home": str(setup.home),
+            "name": name,
+            "options": dict(setup.options),
+        }
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(  # noqa: S603 -- our own interpreter and module
+                [sys.executable, "-m", setup.program, json.dumps(settings)],
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **setup.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    @property
+    def exit_status(self) -> int | None:
+        """The exit status (negative: the signal that ended it); None while it runs."""
+        status = self._process.poll()
+        if status is not None and self._ended_s is None:
+            self._ended_s = time.monotonic()
+        return status
+
+    @property
+    def life(self) -> WorkerLife:
+        """What the history says of it."""
+        status = self.exit_status
+        return WorkerLife(
+            self.name,
+            self.pid,
+            self.started_s,
+            self._ended_s,
+            status,
+            self._asked_to_stop_s,
+            self.setup.options.get("shutdown_graceful_timeout"),
+        )
+
+    @property
+    def faults(self) -> list[Fault]:
+        """The kills and freezes that were done to it; one that goes on ends now."""
+        if self._frozen_s is None:
+            return list(self._faults)
+        return [*self._faults, Fault("freeze", self.name, self._frozen_s, time.monotonic())]
+
+    def output(self) -> str:
+        """Return the end of what it has logged and printed."""
+        return self._log.read_bytes()[-OUTPUT_BYTES_MAX:].decode(errors="replace")
+
+    def kill(self) -> None:
+        """Kill the process at once (SIGKILL), and wait until it is gone."""
+        if self.exit_status is None:
+            now_s = time.monotonic()
+            self._faults.append(Fault("kill", self.name, now_s, now_s))
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait()
+        _ = self.exit_status  # notes when
+
+    def freeze(self) -> None:
+        """Stop the process where it is (SIGSTOP)."""
+        self._frozen_s = self._frozen_s or time.monotonic()
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on (SIGCONT)."""
+        self._process.send_signal(signal.SIGCONT)
+        if self._frozen_s is not None:
+            self._faults.append(Fault("freeze", self.name, self._frozen_s, time.monotonic()))
+            self._frozen_s = None
+
+    def terminate(self) -> None:
+        """Ask it to stop (SIGTERM)."""
+        self._asked_to_stop_s = self._asked_to_stop_s or time.monotonic()
+        self._process.send_signal(signal.SIGTERM)
+
+    async def wait_exit(self, deadline_s: float = 30.0) -> int:
+        """Wait until the process has ended; return its exit status. Raises `TimeoutError`."""
+        async with asyncio.timeout(deadline_s):
+            while True:
+                status = self.exit_status
+                if status is not None:
+                    return status
+                await asyncio.sleep(POLL_S)
