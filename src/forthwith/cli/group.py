@@ -20,6 +20,7 @@ _SUMMARIES = {
     "status": "Show the database, the workers and the jobs at a glance.",
     "cancel": "Cancel waiting jobs, or ask running ones to stop.",
     "retry": "Run failed jobs again.",
+    "verify": "Put a queue under load and faults, and check that it loses nothing.",
 }
 _ALIASES = {"job": "jobs"}
 

@@ -77,12 +77,18 @@ class Lab:
     workers: list[LabWorker] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     _faults: list[Fault] = field(default_factory=list)
+    _diary: Diary | None = None
 
     @property
     def proxied_url(self) -> str:
         """The URL of the database through the proxy."""
+        return self.required_proxy.conninfo
+
+    @property
+    def required_proxy(self) -> Proxy:
+        """The proxy, which must be there."""
         assert self.proxy is not None, "the lab was opened without a proxy"
-        return make_conninfo(self.proxy.conninfo)
+        return self.proxy
 
     def start_worker(
         self,
@@ -127,6 +133,11 @@ class Lab:
                 if await cursor.fetchone() == (len(names),):
                     return
                 await asyncio.sleep(POLL_S)
+
+    def make_app(self, url: str) -> forthwith.App:
+        """Return another app for producers, which reaches the same queue at this URL."""
+        assert self._diary is not None, "made by open_lab"
+        return tasks.lab_app(url, self.schema, self._diary, self.home)
 
     async def connect(self) -> psycopg.AsyncConnection[Any]:
         """Open a connection of the lab's own, direct and in autocommit mode."""
@@ -192,9 +203,11 @@ class Lab:
         queue: str = "default",
         lock: str | None = None,
         priority: int = 0,
+        app: forthwith.App | None = None,
     ) -> list[int]:
         """Defer a job for each of these arguments, which include the key. Returns their ids."""
-        deferrer = self.app.configure_task(task, queue=queue, lock=lock, priority=priority)
+        options: dict[str, Any] = {"queue": queue, "lock": lock, "priority": priority}
+        deferrer = (app or self.app).configure_task(task, **options)
         invoked_s = time.monotonic()
         ids: Sequence[int | None] = [None] * len(jobs)
         result: Result = "unknown"
@@ -213,9 +226,7 @@ class Lab:
                     returned_s,
                     job_id,
                     task,
-                    queue=queue,
-                    lock=lock,
-                    priority=priority,
+                    **options,
                 )
                 for job, job_id in zip(jobs, ids, strict=True)
             ]
@@ -272,8 +283,26 @@ class Lab:
 
     async def conclude(self, *, within_s: float, seed: int | None = None) -> History:
         """Wait until no job is left, or `within_s` seconds; stop the workers; return the history."""
-        settled_s = await self._drain(within_s)
+        settled_s = await self.drain(within_s)
         await self.stop_workers()
+        return await self.gather(settled_s=settled_s, within_s=within_s, seed=seed)
+
+    async def drain(self, within_s: float) -> float | None:
+        """Wait until no job is left. Returns how long it took; None: there still are after `within_s`."""
+        began_s = time.monotonic()
+        while time.monotonic() - began_s < within_s:
+            try:
+                if await self.unfinished() == 0:
+                    return time.monotonic() - began_s
+            except psycopg.OperationalError:
+                pass  # the database is not back yet
+            await asyncio.sleep(POLL_S)
+        return None
+
+    async def gather(
+        self, *, settled_s: float | None, within_s: float, seed: int | None = None
+    ) -> History:
+        """Put together the history so far, from the diaries and the database."""
         async with await self.connect() as connection:
             changes, leases = await record.audited(connection, self.schema)
             return History(
@@ -303,17 +332,6 @@ class Lab:
             except TimeoutError:
                 worker.kill()
 
-    async def _drain(self, within_s: float) -> float | None:
-        began_s = time.monotonic()
-        while time.monotonic() - began_s < within_s:
-            try:
-                if await self.unfinished() == 0:
-                    return time.monotonic() - began_s
-            except psycopg.OperationalError:
-                pass  # the database is not back yet
-            await asyncio.sleep(POLL_S)
-        return None
-
 
 @asynccontextmanager
 async def open_lab(
@@ -338,7 +356,9 @@ async def open_lab(
     try:
         async with app.open_async():
             await app.migrate_async()
-            lab = Lab(url, schema, home, settings or LabSettings(), app, proxy, server)
+            lab = Lab(
+                url, schema, home, settings or LabSettings(), app, proxy, server, _diary=diary
+            )
             async with await lab.connect() as connection:
                 await connection.execute(in_schema(_audit_sql(), schema).encode())
             try:

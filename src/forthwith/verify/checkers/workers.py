@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from forthwith.verify.history import History, WorkerLife
 
 SWEEP_SLACK_S = 5.0
+# Nobody is taken for dead so soon after the server has come back.
+RESTART_GRACE_S = 5.0
 LEAVE_S = 5.0
 LEAVE_SLACK_S = 1.0
 
@@ -20,7 +22,8 @@ LEAVE_SLACK_S = 1.0
 def overdue(history: History) -> Iterator[str]:
     """I3: no job stays with a worker for more than a lease after that worker's lease has ended.
 
-    While the database is away nobody can change anything; that time does not count.
+    While the database is away nobody can change anything, and right after it has come back nobody
+    is taken for dead: that time does not count.
     """
     leases = {lease.worker_id: lease for lease in history.leases}
     last_s = max((change.s for change in history.changes), default=0.0)
@@ -66,11 +69,15 @@ def unjustified_rescues(history: History) -> Iterator[str]:
 
 
 def _away_s(history: History, from_s: float, to_s: float) -> float:
-    return sum(
-        max(0.0, min(fault.ended_s, to_s) - max(fault.began_s, from_s))
-        for fault in history.faults
-        if fault.target == "database"
-    )
+    """How long the database was away between the two, the grace after each start included."""
+    away_s, counted_until_s = 0.0, from_s
+    for fault in sorted(history.faults, key=lambda fault: fault.began_s):
+        if fault.target == "database":
+            began_s = max(fault.began_s, counted_until_s)
+            ended_s = min(fault.ended_s + RESTART_GRACE_S, to_s)
+            away_s += max(0.0, ended_s - began_s)
+            counted_until_s = max(counted_until_s, ended_s)
+    return away_s
 
 
 def _late(worker: WorkerLife, stopped_s: float) -> Iterator[str]:
