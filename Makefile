@@ -20,10 +20,10 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help setup demo test bench results lint format build clean
+.PHONY: help setup demo test durability bench results lint format build clean
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "Pass options with ARGS, for example: make test ARGS='-k lease -x'; make demo ARGS=--exit"
 
 setup: $(INSTALLED) ## Build .venv (Python 3.11 or later; choose one with PYTHON=...)
@@ -37,6 +37,9 @@ demo: $(INSTALLED) ## Show the reference application at work, with a worker kill
 
 test: $(INSTALLED) ## Run all tests, on all cores
 	@$(BIN)/pytest -n logical --maxprocesses 8 $(UNHUNG) $(ARGS)
+
+durability: $(INSTALLED) ## Do every fault, the long ones too, with many seeds (about 30 minutes)
+	@$(BIN)/python -m tools.durability $(ARGS)
 
 bench: $(INSTALLED) ## Compare throughput and latency with other job queues
 	@$(BIN)/python -m benchmarks $(ARGS)

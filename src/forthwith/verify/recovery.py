@@ -8,6 +8,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from forthwith.verify.checkers.timelines import holds, names_of_workers
+from forthwith.verify.checkers.workers import RESTART_GRACE_S
 from forthwith.verify.history import FINAL
 
 if TYPE_CHECKING:
@@ -47,13 +48,13 @@ def recoveries(history: History) -> list[Recovery]:
     held = _held_by_name(history)
     for fault in history.faults:
         if fault.kind in LOST and fault.hits:
-            times[fault.kind] += _taken_over(fault, held, history)
+            _add_taken_over(times, fault, held[fault.target], history)
         elif fault.kind in AWAY and fault.hits:
             times[fault.kind] += _claiming_again(fault, history)
     return [
         Recovery(
             kind,
-            "its jobs claimed by another" if kind in LOST else "each worker claims again",
+            "each worker claims again" if kind in AWAY else "its jobs claimed again",
             tuple(sorted(values)),
         )
         for kind, values in sorted(times.items())
@@ -69,21 +70,34 @@ def _held_by_name(history: History) -> dict[str, list[Hold]]:
     return held
 
 
-def _taken_over(fault: Fault, held: dict[str, list[Hold]], history: History) -> list[float]:
-    """The time to the next claim of each job that others took away from the fault's worker."""
+def _add_taken_over(
+    times: dict[str, list[float]], fault: Fault, held: list[Hold], history: History
+) -> None:
+    """Add the time to the next claim of each job that others took away from the fault's worker.
+
+    Where the server was away meanwhile, that is another measurement: nobody is taken for dead
+    for five seconds after a start.
+    """
     claims: dict[int, list[float]] = defaultdict(list)
     for change in history.changes:
         if change.after == "doing":
             claims[change.job_id].append(change.s)
-    times: list[float] = []
-    for hold in held[fault.target]:
+    for hold in held:
         end = hold.end
         if end is None or end.actor == fault.target or end.after in FINAL:
             continue
-        if hold.claim.s <= fault.began_s <= end.s:
-            again = [s for s in claims[hold.job_id] if s >= end.s]
-            times += [min(again) - fault.began_s] if again else []
-    return times
+        again = [s for s in claims[hold.job_id] if s >= end.s]
+        if again and hold.claim.s <= fault.began_s <= end.s:
+            amid = _was_away(fault.began_s, min(again), history)
+            kind = f"{fault.kind}, server away" if amid else fault.kind
+            times[kind].append(min(again) - fault.began_s)
+
+
+def _was_away(from_s: float, to_s: float, history: History) -> bool:
+    return any(
+        fault.kind in AWAY and fault.began_s < to_s and fault.ended_s + RESTART_GRACE_S > from_s
+        for fault in history.faults
+    )
 
 
 def _claiming_again(fault: Fault, history: History) -> list[float]:
