@@ -7,6 +7,7 @@ ProcrastinateException                     one except clause catches all below
 │   │   ├── ArgumentsTooLarge
 │   │   └── ArgumentsNotSerializable       also a TypeError
 │   ├── DatabaseUnavailable                also a ConnectorException
+│   ├── NotPermitted                       also a ConnectorException
 │   ├── SchemaError                        also a ConnectorException
 │   │   ├── SchemaMissing
 │   │   ├── SchemaTooOld
@@ -64,6 +65,7 @@ __all__ = [
     "MiddlewareKindMismatch",
     "MigrationChanged",
     "NoResult",
+    "NotPermitted",
     "ProcrastinateException",
     "SchemaError",
     "SchemaMissing",
@@ -121,6 +123,14 @@ class DatabaseUnavailable(ForthwithError, ConnectorException):
     """The database could not be reached, or dropped the connection.
 
     Check that it runs and that the URL is right. The cause is in `__cause__`.
+    """
+
+
+class NotPermitted(ForthwithError, ConnectorException):
+    """The database role of this connection lacks a right that the call needs.
+
+    The schema's owner grants it: `forthwith grant --defer ROLE` to defer jobs, `forthwith grant
+    --work ROLE` to run workers and to look at, cancel and retry jobs.
     """
 
 

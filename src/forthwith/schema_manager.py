@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import procrastinate.schema
 
-from forthwith.store import migrate
+from forthwith.store import grants, migrate
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import LiteralString
 
     from forthwith.connector import Connector, Session
@@ -22,9 +23,8 @@ class SchemaManager(procrastinate.schema.SchemaManager):
 
     @staticmethod
     def get_schema() -> LiteralString:
-        """Return the SQL of all migrations, for the schema `forthwith`."""
-        text = "\n".join(migration.text for migration in migrate.migrations())
-        return f"create schema if not exists forthwith;\n\n{text}"
+        """Return the SQL that installs all of it in the schema `forthwith`."""
+        return migrate.schema_sql()
 
     @staticmethod
     def get_migrations_path() -> str:
@@ -47,14 +47,44 @@ class SchemaManager(procrastinate.schema.SchemaManager):
         """As `migrate`, asynchronously."""
         return await self.connector.call(self._migrate)
 
+    def grant(self, *, defer: Sequence[str] = (), work: Sequence[str] = ()) -> None:
+        """Let the roles in `defer` defer jobs and do nothing else, and those in `work` run workers.
+
+        To be called as the schema's owner, as often as one likes; migrations keep it up. Raises
+        `InvalidArgument` for a role that does not exist, and `NotPermitted`.
+        """
+        self.connector.run(lambda session: self._grant(session, list(grants.told(defer, work))))
+
+    async def grant_async(self, *, defer: Sequence[str] = (), work: Sequence[str] = ()) -> None:
+        """As `grant`, asynchronously."""
+        await self.connector.call(
+            lambda session: self._grant(session, list(grants.told(defer, work)))
+        )
+
+    def grant_sql(self, *, defer: Sequence[str] = (), work: Sequence[str] = ()) -> str:
+        """Return the SQL that `grant` runs."""
+        lines = [
+            statement
+            for right, role in grants.told(defer, work)
+            for statement in grants.grant_statements(right, role, self.connector.schema)
+        ]
+        return "\n".join(lines)
+
     async def check_async(self) -> None:
-        """Raise `SchemaMissing`, `SchemaTooOld`, `SchemaTooNew` or `MigrationChanged` if it does not fit."""
+        """Raise `SchemaMissing`, `SchemaTooOld`, `SchemaTooNew` or `MigrationChanged` if it does not fit.
+
+        A newer schema fits if its migrations say that this version can work with them.
+        """
 
         async def check(session: Session) -> None:
             async with session.pool.connection() as connection:
                 await migrate.check(connection, self.connector.schema)
 
         await self.connector.call(check)
+
+    async def _grant(self, session: Session, rights: Sequence[tuple[grants.Right, str]]) -> None:
+        async with session.pool.connection() as connection:
+            await grants.grant(connection, rights, self.connector.schema)
 
     async def _migrate(self, session: Session) -> list[str]:
         async with session.pool.connection() as connection:

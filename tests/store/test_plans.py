@@ -231,15 +231,15 @@ async def test_advance_of_a_long_line(hot: Connection) -> None:
 
 
 async def test_defer_under_a_queueing_lock(hot: Connection) -> None:
+    await defer(hot, new_job())  # the first call of a session plans, too
     columns = zip(*(new_job(queueing_lock=f"K{number}") for number in range(10)), strict=True)
     plan = await explain(
         hot,
         "defer",
         **dict(zip(DEFER_COLUMNS, map(list, columns), strict=True)),
-        channel="forthwith_wake",
         always_notify=False,
     )
-    assert_cheap(plan, "job_queueing_lock")
+    assert plan.pages <= PAGES_MAX, plan
 
 
 @pytest.mark.parametrize("statement", ["rescue", "release_orphans"])

@@ -57,7 +57,7 @@ def _explain_library_error(error: BaseException) -> Failure | None:
             return Failure(ExitCode.DATABASE_UNAVAILABLE, str(error))
         case errors.InvalidArgument():
             return Failure(ExitCode.USAGE, str(error))
-        case errors.AlreadyEnqueued() | errors.TaskNotFound():
+        case errors.AlreadyEnqueued() | errors.TaskNotFound() | errors.NotPermitted():
             return Failure(ExitCode.FAILED, str(error))
     return _explain_driver_error(error)
 

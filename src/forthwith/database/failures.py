@@ -9,7 +9,13 @@ import psycopg
 import psycopg_pool
 from psycopg import errors
 
-from forthwith.errors import ConnectorException, DatabaseUnavailable, SchemaMissing, SchemaTooOld
+from forthwith.errors import (
+    ConnectorException,
+    DatabaseUnavailable,
+    NotPermitted,
+    SchemaMissing,
+    SchemaTooOld,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,9 +33,9 @@ TRANSIENT = (
 MISSING = (
     errors.UndefinedTable,
     errors.InvalidSchemaName,
-    errors.UndefinedFunction,
     errors.UndefinedObject,
 )
+OUTDATED = (errors.UndefinedColumn, errors.UndefinedFunction)
 
 
 @contextmanager
@@ -37,7 +43,8 @@ def translated() -> Iterator[None]:
     """Turn psycopg's errors into ours.
 
     Raises `DatabaseUnavailable` for what may pass by itself, `SchemaMissing` and `SchemaTooOld` for
-    what a migration mends, and Procrastinate's `ConnectorException` for the rest; the cause is kept.
+    what a migration mends, `NotPermitted` for what a grant mends, and Procrastinate's
+    `ConnectorException` for the rest; the cause is kept.
     """
     try:
         yield
@@ -45,8 +52,10 @@ def translated() -> Iterator[None]:
         raise DatabaseUnavailable(_unavailable(error)) from error
     except MISSING as error:
         raise SchemaMissing from error
-    except errors.UndefinedColumn as error:
+    except OUTDATED as error:
         raise SchemaTooOld from error
+    except errors.InsufficientPrivilege as error:
+        raise NotPermitted(_not_permitted(error)) from error
     except psycopg.Error as error:
         raise ConnectorException(f"The database refused a statement: {_text(error)}") from error
 
@@ -58,5 +67,14 @@ def _unavailable(error: BaseException) -> str:
     )
 
 
+def _not_permitted(error: BaseException) -> str:
+    return (
+        f"This connection's role may not do that ({_text(error)}). The schema's owner can let it: "
+        "`forthwith grant --defer ROLE` to defer jobs, `forthwith grant --work ROLE` for the rest"
+    )
+
+
 def _text(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    # Of what the server says no more than the message: a detail or context may show a job's arguments.
+    text = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+    return " ".join((text or str(error)).split()) or type(error).__name__

@@ -8,7 +8,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
 from forthwith.errors import AlreadyEnqueued
-from forthwith.store.statements import channel_of, statements
+from forthwith.store.statements import statements
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,6 @@ class Deferring:
 
     def __init__(self, schema: str) -> None:
         self._statements = statements(schema)
-        self._channel = channel_of(schema)
 
     async def insert(
         self, connection: psycopg.AsyncConnection[Any], jobs: Sequence[NewJob]
@@ -78,7 +77,7 @@ class Deferring:
             "crashes_maxes",
         )
         parameters: dict[str, Any] = dict(zip(names, columns, strict=True))
-        return {**parameters, "channel": self._channel, "always_notify": always_notify}
+        return {**parameters, "always_notify": always_notify}
 
 
 async def begin(connection: psycopg.AsyncConnection[Any]) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from psycopg.rows import tuple_row
 
 from forthwith.job import FailedAttempt, JobDetails, WorkerDetails
 from forthwith.store.deferring import Deferring, begin, begin_blocking
+from forthwith.store.own_names import own_names, own_names_blocking
 from forthwith.store.statements import DEFAULT_SCHEMA, channel_of, statements
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from datetime import datetime
 
     import psycopg
@@ -62,7 +64,7 @@ class JobQueries:
             "periodic_id": periodic_id,
             "defer_timestamp": defer_timestamp,
         }
-        async with self._pool.connection() as connection, connection.transaction():
+        async with self._transaction() as connection:
             if not await self._rows("tick", connection, **tick):
                 return None
             (job_id,) = await self.deferring.insert_all(connection, [job])
@@ -79,10 +81,10 @@ class JobQueries:
     ) -> bool:
         """Cancel a waiting job, or request a running one's abort. False: there was nothing to do."""
         parameters = self._cancel_parameters(job_id, abort=abort, delete_job=delete_job)
-        if connection is not None:
-            return await self._cancel(connection, parameters)
-        async with self._pool.connection() as own:
-            return await self._cancel(own, parameters)
+        async with self._transaction(connection) as used:
+            rows = await self._rows("cancel", used, **parameters)
+            await self._advance([lock for _, lock, _ in rows], used)
+            return bool(rows)
 
     def cancel_blocking(
         self,
@@ -95,7 +97,10 @@ class JobQueries:
         """As `cancel`, on the caller's synchronous connection."""
         parameters = self._cancel_parameters(job_id, abort=abort, delete_job=delete_job)
         begin_blocking(connection)
-        with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
+        with (
+            own_names_blocking(connection),
+            connection.cursor(row_factory=tuple_row) as cursor,
+        ):
             rows = cursor.execute(self._statements["cancel"], parameters).fetchall()
             locks = [lock for _, lock, _ in rows if lock is not None]
             if locks:
@@ -104,7 +109,7 @@ class JobQueries:
 
     async def end(self, job_id: int, *, status: str, delete_job: bool) -> bool:
         """Give a live job a final status by hand. False: there is no such live job."""
-        async with self._pool.connection() as connection, connection.transaction():
+        async with self._transaction() as connection:
             rows = await self._rows(
                 "end_job", connection, id=job_id, status=status, delete_job=delete_job
             )
@@ -128,7 +133,7 @@ class JobQueries:
             "queue": queue,
             "lock": lock,
         }
-        async with self._pool.connection() as connection, connection.transaction():
+        async with self._transaction() as connection:
             rows = await self._rows("retry_running", connection, **changes)
             await self._advance([old_lock for _, old_lock in rows], connection)
             if not rows:
@@ -141,12 +146,17 @@ class JobQueries:
         self, job_id: int, connection: psycopg.AsyncConnection[Any] | None = None
     ) -> str | None:
         """Return a job's status, or None if there is no such job."""
-        rows = await self._rows("job_status", connection, id=job_id)
+        async with self._transaction(connection) as used:
+            rows = await self._rows("job_status", used, id=job_id)
         return rows[0][0] if rows else None
 
     def status_blocking(self, connection: psycopg.Connection[Any], job_id: int) -> str | None:
         """As `status`, on the caller's synchronous connection."""
-        with connection.cursor(row_factory=tuple_row) as cursor:
+        begin_blocking(connection)
+        with (
+            own_names_blocking(connection),
+            connection.cursor(row_factory=tuple_row) as cursor,
+        ):
             row = cursor.execute(self._statements["job_status"], {"id": job_id}).fetchone()
             return None if row is None else row[0]
 
@@ -201,7 +211,7 @@ class JobQueries:
 
     async def delete_old(self, *, hours: float, queue: str | None, statuses: list[str]) -> None:
         """Delete finished jobs."""
-        async with self._pool.connection() as connection:
+        async with self._transaction() as connection:
             await self._run(
                 "delete_old_jobs", connection, hours=hours, queue=queue, statuses=statuses
             )
@@ -217,15 +227,6 @@ class JobQueries:
     async def rows_of(self, name: str, /, **parameters: Any) -> list[tuple[Any, ...]]:
         """Run a statement by name, for what has no method."""
         return await self._rows(name, None, **parameters)
-
-    async def _cancel(
-        self, connection: psycopg.AsyncConnection[Any], parameters: Mapping[str, Any]
-    ) -> bool:
-        await begin(connection)
-        async with connection.transaction():
-            rows = await self._rows("cancel", connection, **parameters)
-            await self._advance([lock for _, lock, _ in rows], connection)
-            return bool(rows)
 
     def _cancel_parameters(
         self, job_id: int, *, abort: bool, delete_job: bool
@@ -249,6 +250,19 @@ class JobQueries:
         queues = [row[2] for row in rows]
         await self._run("wake", connection, queues=queues)
 
+    @asynccontextmanager
+    async def _transaction(
+        self, connection: psycopg.AsyncConnection[Any] | None = None
+    ) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        """Begin a transaction on a connection of the pool, or a savepoint on the caller's."""
+        if connection is None:
+            async with self._pool.connection() as own, own_names(own):
+                yield own
+        else:
+            await begin(connection)
+            async with own_names(connection):
+                yield connection
+
     async def _rows(
         self,
         name: str,
@@ -257,7 +271,7 @@ class JobQueries:
         **parameters: Any,
     ) -> list[tuple[Any, ...]]:
         if connection is None:
-            async with self._pool.connection() as own:
+            async with self._transaction() as own:
                 return await self._rows(name, own, **parameters)
         async with connection.cursor(row_factory=tuple_row) as cursor:
             await cursor.execute(self._statements[name], parameters)

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from forthwith.database.failures import translated
+from forthwith.store.own_names import OWN_NAMES
 from forthwith.store.statements import DEFAULT_SCHEMA, statements
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from forthwith.database.database import Database
+
+SETTINGS = f"{OWN_NAMES} set statement_timeout = '10s'"
 
 
 class PostgresLeases:
@@ -85,7 +88,7 @@ class PostgresLeases:
             if self._connection is None:
                 self._connection = self._database.connect_blocking()
                 with translated():
-                    self._connection.execute("set statement_timeout = '10s'")
+                    self._connection.execute(SETTINGS)
             with translated():
                 yield self._connection
         except BaseException:

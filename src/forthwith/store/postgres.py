@@ -15,6 +15,7 @@ from forthwith.engine.ports import Outlook, Rescued, Share
 from forthwith.errors import LeaseLost
 from forthwith.job import ClaimedJob
 from forthwith.outcome import Succeeded
+from forthwith.store.own_names import OWN_NAMES, own_names
 from forthwith.store.recording import Recording
 from forthwith.store.statements import DEFAULT_SCHEMA, channel_of, statements
 
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
 # The hot statements have one right plan, by index, however many rows the table seems to have: its
 # statistics are always out of date. A statement that hangs is as good as a lost connection.
-HOT_SETTINGS = """
+HOT_SETTINGS = f"""
+    {OWN_NAMES}
     set enable_seqscan = off;
     set enable_bitmapscan = off;
     set enable_hashjoin = off;
@@ -35,7 +37,7 @@ HOT_SETTINGS = """
     set jit = off;
     set statement_timeout = '30s'
 """
-UPKEEP_SETTINGS = "set jit = off; set statement_timeout = '30s'"
+UPKEEP_SETTINGS = f"{OWN_NAMES} set jit = off; set statement_timeout = '30s'"
 LOOK_BATCH_SIZE = 2000
 RESCUE_AFTER_CONNECTED_S = 2.0
 RESTART_GRACE_S = 5.0
@@ -181,11 +183,17 @@ class PostgresStore:
         async with self._transactions.lent() as connection, connection.transaction():
             yield connection
             with translated():
-                cursor = await self._on(connection, "complete", **recording.ends)
-                if await cursor.fetchone() is None:
-                    raise LeaseLost
-                if locks := recording.locks_of({job.id}):
-                    await self._on(connection, "advance_lines", locks=locks)
+                await self._complete_within(connection, recording, job.id)
+
+    async def _complete_within(
+        self, connection: psycopg.AsyncConnection[Any], recording: Recording, job_id: int
+    ) -> None:
+        async with own_names(connection):
+            cursor = await self._on(connection, "complete", **recording.ends)
+            if await cursor.fetchone() is None:
+                raise LeaseLost
+            if locks := recording.locks_of({job_id}):
+                await self._on(connection, "advance_lines", locks=locks)
 
     async def release_orphans(self, worker_id: int, known_ids: Sequence[int]) -> list[int]:
         async with self._upkeep.use() as connection:
