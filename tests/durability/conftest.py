@@ -53,7 +53,7 @@ async def make_lab(
             own = None
             if server == "own":
                 own = open_embedded(tmp_path / "server", linger_s=0.1)
-                stack.callback(own.close)
+                stack.callback(own.remove)
             url = database_url if own is None else own.url
             between = None
             if proxy:

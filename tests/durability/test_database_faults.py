@@ -43,7 +43,7 @@ def server(tmp_path: Path) -> Iterator[EmbeddedServer]:
     """A PostgreSQL of the test's own, to be stopped and started."""
     server = open_embedded(tmp_path / "home", linger_s=0.1)
     yield server
-    server.close()
+    server.remove()
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])

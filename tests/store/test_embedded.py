@@ -484,3 +484,13 @@ def test_ordinary_user_runs_the_server_as_itself(directory: Path) -> None:
             assert home.joinpath("data").stat().st_uid == home.stat().st_uid != 0
         finally:
             user.kill()
+
+
+def test_removed_server_leaves_nothing(home: Path) -> None:
+    server = open_embedded(home, linger_s=LINGER_S)
+    base = server.data.parent
+    server.remove()
+    assert server.pid() is None
+    assert not server.data.exists()
+    assert base == home or not base.exists()
+    server.close()  # again is fine

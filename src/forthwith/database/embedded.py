@@ -7,6 +7,7 @@ when the process dies, so nothing has to be cleaned up after a kill. See docs/in
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -75,6 +76,17 @@ class EmbeddedServer:
         """
         with _as_unavailable(self.home), _start_lock(self.home):
             self._cluster.stop(mode)
+
+    def remove(self) -> None:
+        """Stop the server under its users, give up this share, and delete the data.
+
+        For a server that was made for a moment, such as a test's. Raises EmbeddedUnavailable if it
+        does not stop.
+        """
+        self.stop("immediate")
+        self.close()
+        base = self.data.parent
+        shutil.rmtree(self.data if base == self.home else base)
 
 
 def default_home() -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import shutil
 import time
 from collections import Counter
 from contextlib import asynccontextmanager, nullcontext, suppress
@@ -221,9 +220,7 @@ async def _own_or_given(settings: CampaignSettings) -> AsyncIterator[Lab]:
                 yield lab
     finally:
         if server is not None:
-            await asyncio.to_thread(server.stop, "immediate")
-            server.close()
-            shutil.rmtree(server.data, ignore_errors=True)
+            await asyncio.to_thread(server.remove)
 
 
 @asynccontextmanager
