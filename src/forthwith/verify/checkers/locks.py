@@ -98,7 +98,9 @@ def _overlapping_runs(history: History) -> Iterator[str]:
         runs.sort(key=lambda run: run.started_s)
         for first, second in pairwise(runs):
             ended_s = first.ended_s or ends.get((first.worker, first.pid), inf)
-            excused = harmed.get(first.worker, inf) <= second.started_s
+            excused = any(
+                harmed.get(run.worker, inf) <= second.started_s for run in (first, second)
+            )
             if second.started_s < ended_s and not excused:
                 yield (
                     f"{group}: job {first.job_id} still ran in {first.worker}, which was well, "
