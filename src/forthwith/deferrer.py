@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
 
 import attr
 import procrastinate.jobs
 from procrastinate.jobs import DEFAULT_PRIORITY, DEFAULT_QUEUE
-from procrastinate.tasks import ConfigureTaskOptions
 
 from forthwith.arguments import check_keywords
 from forthwith.options import (
@@ -21,11 +20,14 @@ from forthwith.options import (
 )
 
 if TYPE_CHECKING:
+    import datetime
     from collections.abc import Callable, Mapping, Sequence
 
     from procrastinate.manager import JobManager
-    from procrastinate.types import JSONValue
+    from procrastinate.types import JSONDict, JSONValue, TimeDeltaParams
     from typing_extensions import Unpack
+
+    from forthwith.connection import CallersConnection
 
 __all__ = ["CRASHES_MAX", "ConfigureTaskOptions", "JobDeferrer", "JobToDefer", "configure_task"]
 
@@ -33,6 +35,20 @@ logger = logging.getLogger(__name__)
 
 CRASHES_MAX = 3
 """The crash at which a job is failed as poison, unless its task says otherwise."""
+
+
+class ConfigureTaskOptions(TypedDict):
+    """What `Task.configure` takes: Procrastinate's options, with the type of `connection`."""
+
+    lock: NotRequired[str | None]
+    queueing_lock: NotRequired[str | None]
+    task_kwargs: NotRequired[JSONDict | None]
+    schedule_at: NotRequired[datetime.datetime | None]
+    schedule_in: NotRequired[TimeDeltaParams | None]
+    queue: NotRequired[str | None]
+    priority: NotRequired[int | None]
+    connection: NotRequired[CallersConnection | None]
+
 
 OPTIONS = frozenset(ConfigureTaskOptions.__annotations__)
 """What `Task.configure` takes."""

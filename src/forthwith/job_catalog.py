@@ -6,14 +6,17 @@ import json
 import warnings
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import psycopg
 from procrastinate import manager
 from procrastinate.jobs import Job
 from procrastinate.jobs import Status as JobStatus
 
-from forthwith.database.failures import translated
 from forthwith.database.pool import Pool
-from forthwith.errors import InvalidArgument, NoResult
+from forthwith.errors import NoResult
+from forthwith.store.callers_connection import (
+    async_connection,
+    blocking_connection,
+    in_callers_transaction,
+)
 from forthwith.store.jobs import JobQueries
 
 if TYPE_CHECKING:
@@ -38,9 +41,9 @@ class JobCatalog(manager.JobManager):
             return _status(
                 await self.connector.call(lambda session: session.queries.status(job_id)), job_id
             )
-        check_connection(connection, psycopg.AsyncConnection)
-        with translated():
-            return _status(await self._queries.status(job_id, connection), job_id)
+        with in_callers_transaction():
+            status = await self._queries.status(job_id, await async_connection(connection))
+        return _status(status, job_id)
 
     def get_job_status(self, job_id: int, connection: Any | None = None) -> JobStatus:
         """As `get_job_status_async`, synchronously."""
@@ -48,9 +51,9 @@ class JobCatalog(manager.JobManager):
             return _status(
                 self.connector.run(lambda session: session.queries.status(job_id)), job_id
             )
-        check_connection(connection, psycopg.Connection)
-        with translated():
-            return _status(self._queries.status_blocking(connection, job_id), job_id)
+        with in_callers_transaction():
+            status = self._queries.status_blocking(blocking_connection(connection), job_id)
+        return _status(status, job_id)
 
     async def get_job_async(self, job_id: int) -> JobDetails | None:
         """Return all that is known of a job, live or finished; None if there is none."""
@@ -261,12 +264,3 @@ def _status(status: str | None, job_id: int) -> JobStatus:
     if status is None:
         raise NoResult(f"There is no job {job_id}")
     return JobStatus(status)
-
-
-def check_connection(connection: object, kind: type) -> None:
-    """Raise `InvalidArgument` unless the caller's connection is of that psycopg class."""
-    if not isinstance(connection, kind):
-        raise InvalidArgument(
-            "connection",
-            f"must be a psycopg.{kind.__name__} here, not {type(connection).__name__}",
-        )

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-import psycopg
 from procrastinate import utils
 from procrastinate.jobs import Job
 from procrastinate.jobs import Status as JobStatus
 
 from forthwith.arguments import serialize
-from forthwith.database.failures import translated
 from forthwith.deferrer import CRASHES_MAX
 from forthwith.errors import ConnectorException, InvalidArgument, InvalidTimestamp
 from forthwith.job import NewJob
-from forthwith.job_catalog import FINAL, JobCatalog, check_connection
+from forthwith.job_catalog import FINAL, JobCatalog
 from forthwith.options import check_lock, check_name, check_priority, check_schedule
+from forthwith.store.callers_connection import (
+    async_connection,
+    blocking_connection,
+    in_callers_transaction,
+)
 from forthwith.store.deferring import Deferring
 
 if TYPE_CHECKING:
@@ -59,7 +62,7 @@ class JobManager(JobCatalog):
     ) -> list[Job]:
         """Defer all jobs or none; return them with their ids. Raises as `defer_job_async`.
 
-        With a psycopg `connection` (async) they are inserted in its transaction.
+        With an asynchronous `connection` of psycopg or SQLAlchemy they are inserted in its transaction.
         """
         new = [self._new(job) for job in jobs]
         if not new:
@@ -79,15 +82,14 @@ class JobManager(JobCatalog):
         return job.evolve(id=job_id, status=JobStatus.TODO.value)
 
     def batch_defer_jobs(self, jobs: list[Job], connection: Any | None = None) -> list[Job]:
-        """As `batch_defer_jobs_async`, synchronously; a `connection` is a synchronous psycopg one."""
+        """As `batch_defer_jobs_async`, synchronously; a `connection` is a synchronous one, or Django's."""
         new = [self._new(job) for job in jobs]
         if not new:
             return []
         if connection is None:
             return _with_ids(jobs, self.connector.run(lambda session: session.queries.insert(new)))
-        check_connection(connection, psycopg.Connection)
-        with translated():
-            ids = self._deferring.insert_all_blocking(connection, new)
+        with in_callers_transaction():
+            ids = self._deferring.insert_all_blocking(blocking_connection(connection), new)
         return _with_ids(jobs, ids)
 
     async def defer_periodic_job(
@@ -121,10 +123,12 @@ class JobManager(JobCatalog):
             return await self.connector.call(
                 lambda session: session.queries.cancel(job_id, abort=abort, delete_job=delete_job)
             )
-        check_connection(connection, psycopg.AsyncConnection)
-        with translated():
+        with in_callers_transaction():
             return await self._queries.cancel(
-                job_id, abort=abort, delete_job=delete_job, connection=connection
+                job_id,
+                abort=abort,
+                delete_job=delete_job,
+                connection=await async_connection(connection),
             )
 
     def cancel_job_by_id(
@@ -139,10 +143,9 @@ class JobManager(JobCatalog):
             return self.connector.run(
                 lambda session: session.queries.cancel(job_id, abort=abort, delete_job=delete_job)
             )
-        check_connection(connection, psycopg.Connection)
-        with translated():
+        with in_callers_transaction():
             return self._queries.cancel_blocking(
-                connection, job_id, abort=abort, delete_job=delete_job
+                blocking_connection(connection), job_id, abort=abort, delete_job=delete_job
             )
 
     async def retry_job(
@@ -269,9 +272,8 @@ class JobManager(JobCatalog):
         return Deferring(self.connector.schema)
 
     async def _inserted_by(self, connection: Any, jobs: Sequence[NewJob]) -> list[int]:
-        check_connection(connection, psycopg.AsyncConnection)
-        with translated():
-            return await self._deferring.insert_all(connection, jobs)
+        with in_callers_transaction():
+            return await self._deferring.insert_all(await async_connection(connection), jobs)
 
     def _new(self, job: Job) -> NewJob:
         """Check a job and encode its arguments. Raises `InvalidArgument`."""

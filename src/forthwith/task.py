@@ -147,7 +147,8 @@ class Task(procrastinate.tasks.Task[P, R, Args]):
         - `schedule_at`: an aware datetime before which the job does not start.
         - `schedule_in`: the same, from now, such as `{"minutes": 5}`.
         - `queue`, `priority`: in place of the task's.
-        - `connection`: a psycopg connection in whose transaction the job is deferred.
+        - `connection`: psycopg's, SQLAlchemy's (a session, too) or Django's, in whose transaction the
+          job is deferred.
 
         None stands for the task's default. Raises `InvalidArgument` for an option that is unknown
         or has a wrong value, and `UnboundTaskError` if the task's blueprint is in no app yet.

@@ -17,6 +17,9 @@ from forthwith.retry import ExponentialBackoffStrategy, RetryDecision, RetryStra
 
 if TYPE_CHECKING:
     import procrastinate
+    import sqlalchemy
+    from sqlalchemy import orm
+    from sqlalchemy.ext import asyncio as async_sqlalchemy
 
     from forthwith.errors import ForthwithError, InvalidArgument
     from forthwith.task import Task
@@ -101,10 +104,31 @@ async def batches_take_dicts() -> None:
 
 def configure_knows_its_options() -> None:
     assert_type(send.configure(lock="l", schedule_in={"minutes": 5}), JobDeferrer)
+    send.configure(connection="postgresql://")  # type: ignore[arg-type]
     send.configure(lok="l")  # type: ignore[call-arg]
     send.configure(priority="high")  # type: ignore[arg-type]
     send.configure(schedule_in={"years": 1})  # type: ignore[arg-type]
     assert_type(send.configure().defer(to="ada"), int)
+
+
+def connections_of_several_libraries_are_taken(
+    blocking: psycopg.Connection[Any],
+    asynchronous: psycopg.AsyncConnection[tuple[int, str]],
+    connection: sqlalchemy.Connection,
+    session: orm.Session,
+    scoped: orm.scoped_session[orm.Session],
+    async_connection: async_sqlalchemy.AsyncConnection,
+    async_session: async_sqlalchemy.AsyncSession,
+    engine: sqlalchemy.Engine,
+) -> None:
+    send.configure(connection=blocking)
+    send.configure(connection=asynchronous)
+    send.configure(connection=connection)
+    send.configure(connection=session)
+    send.configure(connection=scoped)
+    send.configure(connection=async_connection)
+    send.configure(connection=async_session)
+    send.configure(connection=engine)  # type: ignore[arg-type]
 
 
 async def batches_take_any_dicts(app: App) -> None:

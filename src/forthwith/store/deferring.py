@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from psycopg.pq import TransactionStatus
+import psycopg
 from psycopg.rows import tuple_row
 
 from forthwith.errors import AlreadyEnqueued
@@ -12,8 +12,6 @@ from forthwith.store.statements import statements
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import psycopg
 
     from forthwith.job import NewJob
 
@@ -46,10 +44,13 @@ class Deferring:
     ) -> list[int]:
         """Insert all jobs or none, in the connection's transaction or one of its own.
 
-        Raises `AlreadyEnqueued`, after which the caller's transaction can go on.
+        Raises `AlreadyEnqueued`, after which the caller's transaction can go on. The caller's cursors may
+        be of another kind and return other rows: ours are psycopg's plain ones.
         """
-        await begin(connection)
-        async with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
+        async with (
+            connection.transaction(),
+            psycopg.AsyncCursor(connection, row_factory=tuple_row) as cursor,
+        ):
             await cursor.execute(
                 self._statements["defer"], self._parameters(jobs, always_notify=True)
             )
@@ -59,8 +60,10 @@ class Deferring:
         self, connection: psycopg.Connection[Any], jobs: Sequence[NewJob]
     ) -> list[int]:
         """As `insert_all`, on the caller's synchronous connection."""
-        begin_blocking(connection)
-        with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
+        with (
+            connection.transaction(),
+            psycopg.Cursor(connection, row_factory=tuple_row) as cursor,
+        ):
             cursor.execute(self._statements["defer"], self._parameters(jobs, always_notify=True))
             return all_or_none(jobs, matched(jobs, cursor.fetchall()))
 
@@ -78,28 +81,6 @@ class Deferring:
         )
         parameters: dict[str, Any] = dict(zip(names, columns, strict=True))
         return {**parameters, "always_notify": always_notify}
-
-
-async def begin(connection: psycopg.AsyncConnection[Any]) -> None:
-    """Begin the caller's transaction, if none has begun and the connection is not in autocommit mode.
-
-    On a connection at rest psycopg's `transaction()` would not be a savepoint in the transaction
-    that the caller commits or rolls back, but one of its own, committed at once.
-    """
-    if _is_at_rest(connection):
-        await connection.execute("select")
-
-
-def begin_blocking(connection: psycopg.Connection[Any]) -> None:
-    """As `begin`, on a synchronous connection."""
-    if _is_at_rest(connection):
-        connection.execute("select")
-
-
-def _is_at_rest(connection: psycopg.AsyncConnection[Any] | psycopg.Connection[Any]) -> bool:
-    return (
-        not connection.autocommit and connection.info.transaction_status is TransactionStatus.IDLE
-    )
 
 
 def matched(jobs: Sequence[NewJob], rows: Sequence[tuple[Any, ...]]) -> list[int | None]:

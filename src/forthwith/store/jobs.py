@@ -5,18 +5,17 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 from psycopg.rows import tuple_row
 
 from forthwith.job import FailedAttempt, JobDetails, WorkerDetails
-from forthwith.store.deferring import Deferring, begin, begin_blocking
+from forthwith.store.deferring import Deferring
 from forthwith.store.own_names import own_names, own_names_blocking
 from forthwith.store.statements import DEFAULT_SCHEMA, channel_of, statements
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
     from datetime import datetime
-
-    import psycopg
 
     from forthwith.database.pool import Pool
     from forthwith.job import NewJob, Status
@@ -96,10 +95,9 @@ class JobQueries:
     ) -> bool:
         """As `cancel`, on the caller's synchronous connection."""
         parameters = self._cancel_parameters(job_id, abort=abort, delete_job=delete_job)
-        begin_blocking(connection)
         with (
             own_names_blocking(connection),
-            connection.cursor(row_factory=tuple_row) as cursor,
+            psycopg.Cursor(connection, row_factory=tuple_row) as cursor,
         ):
             rows = cursor.execute(self._statements["cancel"], parameters).fetchall()
             locks = [lock for _, lock, _ in rows if lock is not None]
@@ -152,10 +150,9 @@ class JobQueries:
 
     def status_blocking(self, connection: psycopg.Connection[Any], job_id: int) -> str | None:
         """As `status`, on the caller's synchronous connection."""
-        begin_blocking(connection)
         with (
             own_names_blocking(connection),
-            connection.cursor(row_factory=tuple_row) as cursor,
+            psycopg.Cursor(connection, row_factory=tuple_row) as cursor,
         ):
             row = cursor.execute(self._statements["job_status"], {"id": job_id}).fetchone()
             return None if row is None else row[0]
@@ -259,7 +256,6 @@ class JobQueries:
             async with self._pool.connection() as own, own_names(own):
                 yield own
         else:
-            await begin(connection)
             async with own_names(connection):
                 yield connection
 
@@ -273,12 +269,12 @@ class JobQueries:
         if connection is None:
             async with self._transaction() as own:
                 return await self._rows(name, own, **parameters)
-        async with connection.cursor(row_factory=tuple_row) as cursor:
+        async with psycopg.AsyncCursor(connection, row_factory=tuple_row) as cursor:
             await cursor.execute(self._statements[name], parameters)
             return await cursor.fetchall()
 
     async def _run(
         self, name: str, connection: psycopg.AsyncConnection[Any], /, **parameters: Any
     ) -> None:
-        async with connection.cursor() as cursor:
+        async with psycopg.AsyncCursor(connection) as cursor:
             await cursor.execute(self._statements[name], parameters)

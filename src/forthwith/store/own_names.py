@@ -5,13 +5,12 @@ from __future__ import annotations
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-
-    import psycopg
 
 # Our statements write their tables and functions with the schema, but not operators, types and
 # PostgreSQL's functions. Without pg_temp in the list temporary types and tables would come first.
@@ -31,7 +30,10 @@ async def own_names(connection: psycopg.AsyncConnection[Any]) -> AsyncIterator[N
     A caller's transaction has its search_path again afterwards; a failed block never changed it.
     """
     is_outermost = connection.info.transaction_status is TransactionStatus.IDLE
-    async with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
+    async with (
+        connection.transaction(),
+        psycopg.AsyncCursor(connection, row_factory=tuple_row) as cursor,
+    ):
         before = None if is_outermost else await (await cursor.execute(_REMEMBER)).fetchone()
         await cursor.execute(_IN_TRANSACTION)
         yield
@@ -43,7 +45,7 @@ async def own_names(connection: psycopg.AsyncConnection[Any]) -> AsyncIterator[N
 def own_names_blocking(connection: psycopg.Connection[Any]) -> Iterator[None]:
     """As `own_names`, on a synchronous connection."""
     is_outermost = connection.info.transaction_status is TransactionStatus.IDLE
-    with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
+    with connection.transaction(), psycopg.Cursor(connection, row_factory=tuple_row) as cursor:
         before = None if is_outermost else cursor.execute(_REMEMBER).fetchone()
         cursor.execute(_IN_TRANSACTION)
         yield
