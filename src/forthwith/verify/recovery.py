@@ -58,6 +58,7 @@ def recoveries(history: History) -> list[Recovery]:
             tuple(sorted(values)),
         )
         for kind, values in sorted(times.items())
+        if values
     ]
 
 
