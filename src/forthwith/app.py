@@ -90,6 +90,7 @@ class App(Blueprint, procrastinate.App):
             worker_defaults=worker_defaults,
             periodic_defaults=periodic_defaults,
         )
+        self.periodic_registry = upstream.discreet_registry()
         self.job_manager = self._manager_for(self.connector)
 
     @property

@@ -47,6 +47,10 @@ class Blueprint(procrastinate.Blueprint):
     Deferring a task whose blueprint is in no app raises `UnboundTaskError`.
     """
 
+    def __init__(self, *positional: Any, **options: Any) -> None:
+        super().__init__(*positional, **options)  # of an app, with several bases: its options
+        self.periodic_registry = upstream.discreet_registry()
+
     @overload  # type: ignore[override]  # our tasks get our JobContext, which has more
     def task(
         self,

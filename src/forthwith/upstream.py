@@ -11,19 +11,23 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+import attr
 import procrastinate
 import procrastinate.tasks
 import procrastinate.worker
 from procrastinate import builtin_tasks
-from procrastinate.periodic import PeriodicTask
+from procrastinate.periodic import PeriodicDeferrer, PeriodicRegistry, PeriodicTask
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
+from forthwith.errors import AlreadyEnqueued
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import FrameType
 
     from procrastinate.connector import BaseConnector
+    from procrastinate.periodic import TaskAtTime
     from procrastinate.tasks import Task
 
 
@@ -143,3 +147,53 @@ def stock_worker(app: procrastinate.App, options: dict[str, Any]) -> Any:
 def import_tasks(app: procrastinate.App) -> None:
     """Import the modules of `import_paths`, once."""
     app.perform_import_paths()  # type: ignore[no-untyped-call]
+
+
+class DiscreetRegistry(PeriodicRegistry):
+    """Procrastinate's registry of periodic tasks, which keeps their arguments out of the log."""
+
+    def register_task(self, task: Any, cron: str, periodic_id: str, configure_kwargs: Any) -> Any:
+        """Register a task; what is logged has no options, and the arguments are among those."""
+        bare: Any = super().register_task(task, cron, periodic_id, {})
+        registered = attr.evolve(bare, configure_kwargs=configure_kwargs)
+        self.periodic_tasks[task.name, periodic_id] = registered
+        return registered
+
+
+class DiscreetDeferrer(PeriodicDeferrer):
+    """Procrastinate's periodic deferrer, which logs what it defers without the arguments."""
+
+    async def defer_jobs(self, jobs_to_defer: Iterable[TaskAtTime]) -> None:
+        """Defer the jobs of these ticks, each unless somebody has."""
+        for periodic, timestamp in jobs_to_defer:
+            options: dict[str, Any] = dict(periodic.configure_kwargs)
+            options["task_kwargs"] = {**(options.get("task_kwargs") or {}), "timestamp": timestamp}
+            deferrer = periodic.task.configure(**options)
+            try:
+                job_id = await deferrer.job_manager.defer_periodic_job(
+                    job=deferrer.job, periodic_id=periodic.periodic_id, defer_timestamp=timestamp
+                )
+            except AlreadyEnqueued:
+                _log_tick(periodic, timestamp, "is not deferred: one waits under its queueing lock")
+            else:
+                told = "is deferred" if job_id else "was deferred by another worker"
+                _log_tick(periodic, timestamp, told, job_id)
+
+
+def _log_tick(
+    periodic: PeriodicTask[..., Any, ...], timestamp: int, told: str, job_id: int | None = None
+) -> None:
+    logger.log(
+        logging.INFO if job_id else logging.DEBUG,
+        "Periodic task %s (%r) for %d %s",
+        periodic.task.name,
+        periodic.periodic_id,
+        timestamp,
+        told,
+        extra={"action": "periodic_tick", "task": periodic.task.name, "job_id": job_id},
+    )
+
+
+def discreet_registry() -> PeriodicRegistry:
+    """Make a registry of periodic tasks that logs no arguments."""
+    return DiscreetRegistry()  # type: ignore[no-untyped-call]

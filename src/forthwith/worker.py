@@ -6,9 +6,10 @@ import functools
 import logging
 from typing import TYPE_CHECKING, Any
 
-from procrastinate import middleware, periodic
+from procrastinate import middleware
 from procrastinate.jobs import DeleteJobCondition
 
+from forthwith import upstream
 from forthwith.engine.worker import Worker as EngineWorker
 from forthwith.engine.worker import WorkerSettings
 from forthwith.errors import InvalidArgument, MiddlewareKindMismatch
@@ -147,7 +148,7 @@ class Worker:
         )
 
     async def _defer_periodically(self) -> None:
-        await periodic.PeriodicDeferrer(
+        await upstream.DiscreetDeferrer(
             registry=self.app.periodic_registry, **self.app.periodic_defaults
         ).worker()
 

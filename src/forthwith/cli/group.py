@@ -14,6 +14,7 @@ from forthwith.cli.settings import common_options
 _SUMMARIES = {
     "worker": "Run jobs until told to stop.",
     "migrate": "Bring the database's schema up to date.",
+    "grant": "Let a role defer jobs, or work.",
     "defer": "Add a job.",
     "jobs": "Show jobs, newest first, or one job in detail.",
     "queues": "Show how many jobs each queue holds.",

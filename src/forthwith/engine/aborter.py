@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+PAUSE_S = 0.1  # between two looks, however many notifications come: anybody can send them
+
 
 class Aborter:
     """Asks the database which of the worker's jobs to abort, when notified and every `interval_s` seconds."""
@@ -38,6 +40,7 @@ class Aborter:
                 pass
             self._requested.clear()
             await self._look()
+            await asyncio.sleep(PAUSE_S)
 
     async def _look(self) -> None:
         claimed = self._runners.known_ids()

@@ -29,6 +29,9 @@ LOOK_INTERVAL_S = 0.05
 LOOK_SHARE_MAX = 0.1
 BUSY_BEFORE_QUIET_S = 0.2
 BACKLOG_MAX = 20_000
+HINTS_MAX = 100
+FRUITLESS_MAX = 10
+FRUITLESS_PAUSE_MAX_S = 0.5
 # The server may still be at a claim whose connection we lost, for as long as a statement may take.
 ORPHAN_CHECKS_S = (0.0, 2.0, 10.0, 40.0)
 
@@ -72,6 +75,7 @@ class Claimer:
         self._hint = asyncio.Event()
         self._look_wanted = False
         self._hinted_queues: set[str] = set()
+        self._fruitless = 0
         self._stopping = False
         self._asked_for_notify = False
         self._busy_since_s: float | None = None
@@ -82,10 +86,14 @@ class Claimer:
         self._orphan_checks_s: list[float] = []
 
     def hint(self, queue: str | None = None) -> None:
-        """Say that there may be something to claim: in that queue, or (None) anywhere."""
+        """Say that there may be something to claim: in that queue, or (None) anywhere.
+
+        Anybody who can connect can notify us, of any name and at any rate. So no more names are kept
+        than fit a claim: the next look finds what the others stood for.
+        """
         if queue is None:
             self._look_wanted = True
-        else:
+        elif len(self._hinted_queues) < HINTS_MAX:
             self._hinted_queues.add(queue)
         self._hint.set()
 
@@ -117,6 +125,7 @@ class Claimer:
         if self._stopping:
             return
         jobs = await self._claim(size)
+        self._fruitless = 0 if jobs else self._fruitless + 1
         if jobs:
             self._take_in(jobs)
             await self._stay_quiet()
@@ -227,10 +236,16 @@ class Claimer:
             wait_s = min(wait_s, max(self._next_due_s, 0.0))
         if self._orphan_checks_s:
             wait_s = min(wait_s, max(self._orphan_checks_s[0] - time.monotonic(), 0.0))
+        if (
+            self._fruitless > FRUITLESS_MAX
+        ):  # hint upon hint comes to nothing: follow them at our pace
+            pause_s = min(self._next_look_s - time.monotonic(), FRUITLESS_PAUSE_MAX_S)
+            await asyncio.sleep(max(pause_s, 0.0))
         try:
             async with asyncio.timeout(wait_s):
                 await self._hint.wait()
         except TimeoutError:
+            self._fruitless = 0
             self.hint()
 
     async def _stay_quiet(self) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from forthwith.engine.backoff import Backoff
 from forthwith.errors import ConnectorException
+from forthwith.options import NAME_CHARACTERS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -60,5 +61,7 @@ class Listener:
             self._on_abort()
             return
         queue = payload.removeprefix(QUEUE_PREFIX)
+        if queue == payload or len(queue) > NAME_CHARACTERS_MAX:
+            return  # nobody of ours said that
         if self._queues is None or queue in self._queues:
             self._on_job(queue)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SLICE_S = 0.005
+UNKNOWN_NAMED_MAX = 100
 
 
 class Runners:
@@ -226,15 +227,29 @@ class Runners:
     def _plan(self, task_name: str) -> TaskPlan | None:
         plan = self._plans.get(task_name)
         if plan is None:
-            plan = self._plans[task_name] = self._plan_of(task_name)
-            if plan is None and task_name not in self._unknown:
-                self._unknown[task_name] = None
-                logger.warning(
-                    "TaskNotFound: this worker does not know task %r. Its jobs are left waiting for "
-                    "a worker that does; if there is none, add the task's module to import_paths",
-                    task_name,
-                )
+            plan = self._plan_of(task_name)
+            if plan is None:
+                self._note_unknown(task_name)
+            else:
+                self._plans[task_name] = plan
         return plan
+
+    def _note_unknown(self, task_name: str) -> None:
+        if task_name in self._unknown:
+            return
+        self._unknown[task_name] = None
+        if len(self._unknown) <= UNKNOWN_NAMED_MAX:
+            logger.warning(
+                "TaskNotFound: this worker does not know task %.200r. Its jobs are left waiting for "
+                "a worker that does; if there is none, add the task's module to import_paths",
+                task_name,
+            )
+        elif len(self._unknown) == UNKNOWN_NAMED_MAX + 1:
+            logger.warning(
+                "TaskNotFound: there are more than %d tasks that this worker does not know; from here "
+                "on they are not named",
+                UNKNOWN_NAMED_MAX,
+            )
 
 
 def _kind_of(error: BaseException) -> AttemptKind:

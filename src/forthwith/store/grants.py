@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from psycopg import errors, sql
 from psycopg.rows import tuple_row
 
-from forthwith.errors import InvalidArgument
+from forthwith.errors import InvalidArgument, NotPermitted
 from forthwith.store.statements import DEFAULT_SCHEMA, statements
 
 if TYPE_CHECKING:
@@ -44,8 +44,12 @@ async def grant(
     rights: Sequence[tuple[Right, str]],
     schema: str = DEFAULT_SCHEMA,
 ) -> None:
-    """Grant all of these rights to these roles, or none. Raises `InvalidArgument` for an unknown role."""
+    """Grant all of these rights to these roles, or none.
+
+    Raises `InvalidArgument` for an unknown role, `NotPermitted` for one who does not own the schema.
+    """
     async with connection.transaction():
+        await _check_owner(connection, schema)
         for right, role in rights:
             try:
                 for statement in grant_statements(right, role, schema):
@@ -63,6 +67,15 @@ async def granted(
     async with connection.cursor(row_factory=tuple_row) as cursor:
         await cursor.execute(statements(schema)["granted"])
         return [(right, role) for right, role in await cursor.fetchall()]
+
+
+async def _check_owner(connection: psycopg.AsyncConnection[Any], schema: str) -> None:
+    # PostgreSQL only warns where somebody has a right and may not pass it on.
+    async with connection.cursor(row_factory=tuple_row) as cursor:
+        await cursor.execute(statements(schema)["is_owner"])
+        rows = await cursor.fetchall()
+    if not rows[0][0]:
+        raise NotPermitted("Only the owner of the schema can grant rights: run it as that role")
 
 
 def told(defer: Sequence[str], work: Sequence[str]) -> Iterator[tuple[Right, str]]:
