@@ -249,6 +249,7 @@ class JobManager(JobCatalog):
             queues=None,
             concurrency=0,
             lease_s=30.0,
+            renew_interval_s=None,
         )
         return int(rows[0][0])
 

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-RENEWALS_MISSED = 2.5
-
 
 class Worker:
     """Runs an app's jobs. Made by `App.run_worker_async`; see there for the options."""
@@ -76,13 +74,13 @@ class Worker:
             listen_notify=check_flag("listen_notify", listen_notify),
             install_signal_handlers=check_flag("install_signal_handlers", install_signal_handlers),
             renew_interval_s=check_positive("update_heartbeat_interval", update_heartbeat_interval),
+            lease_s=check_positive("stalled_worker_timeout", stalled_worker_timeout),
         )
-        self._lease_s = check_positive("stalled_worker_timeout", stalled_worker_timeout)
-        if self._lease_s < 2 * self.settings.renew_interval_s:
+        if self.settings.lease_s < 2 * self.settings.renew_interval_s:
             raise InvalidArgument(
                 "stalled_worker_timeout",
                 "must be at least twice update_heartbeat_interval "
-                f"({self.settings.renew_interval_s:g} s), not {self._lease_s:g} s",
+                f"({self.settings.renew_interval_s:g} s), not {self.settings.lease_s:g} s",
             )
         self._engine: EngineWorker | None = None
         self._stop_asked = False
@@ -132,7 +130,6 @@ class Worker:
                 database,
                 schema=schema,
                 keeps=functools.partial(_keeps, self._delete_jobs),
-                missing_after_s=RENEWALS_MISSED * self.settings.renew_interval_s,
                 history_retention_s=self.app.history_retention_s,
             ),
             leases=PostgresLeases(
@@ -141,7 +138,8 @@ class Worker:
                 name=self.worker_name or "worker",
                 queues=self.queues,
                 concurrency=self.settings.concurrency,
-                lease_s=self._lease_s,
+                lease_s=self.settings.lease_s,
+                renew_interval_s=self.settings.renew_interval_s,
             ),
             plan_of=planner.plan_of,
             defer_periodically=self._defer_periodically,

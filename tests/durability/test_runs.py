@@ -195,11 +195,10 @@ async def test_rescuer_outlives_a_statement_that_the_database_refuses(
         " values ('gone', 'test', 1, 1, '-infinity') returning id)"
         " update forthwith.job set worker_id = gone.id, lease_token = 1 from gone"
     )
-    await connection.execute("alter function forthwith.rescue(interval, interval) rename to hidden")
+    rescue = "bigint[], timestamptz[], boolean[], integer"
+    await connection.execute(f"alter function forthwith.rescue({rescue}) rename to hidden")
     async with running_worker(app):
         await wait_until(lambda: "Could not sweep" in caplog.text)
-        await connection.execute(
-            "alter function forthwith.hidden(interval, interval) rename to rescue"
-        )
+        await connection.execute(f"alter function forthwith.hidden({rescue}) rename to rescue")
         await wait_until(lambda: ended(app, job_id))
     assert await status(app, job_id) == "succeeded"

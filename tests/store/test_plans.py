@@ -12,7 +12,14 @@ from psycopg import sql
 from forthwith.engine.ports import QUEUE_START
 from forthwith.store.postgres import HOT_SETTINGS, UPKEEP_SETTINGS
 from forthwith.store.statements import statements
-from tests.store.virtual_worker import DEFER_COLUMNS, VirtualWorker, defer, new_job
+from tests.store.virtual_worker import (
+    DEFER_COLUMNS,
+    VirtualWorker,
+    defer,
+    new_job,
+    observed,
+    run,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -38,8 +45,11 @@ select 'default', 'work', 'ready', null, null, 1 from generate_series(1, 500)
 POSITION = {"after_ranks": [QUEUE_START.rank], "after_ids": [QUEUE_START.id]}
 #: 8 KiB pages. A statement on 10 rows may touch a few for each, a scan of the table takes thousands.
 PAGES_MAX = 400
+BIG_LAST_SEEN = "2026-01-02 03:04:05.678901+00"
 #: For the 50 jobs of one worker; reading the table would take 2,800 more. A rescue writes a lot for each.
 SWEEP_PAGES_MAX = {"rescue": 2500, "release_orphans": PAGES_MAX}
+#: For 1,000 jobs: each row is found, locked, written, and noted in the history of attempts.
+BATCH_PAGES_MAX = 40_000
 
 
 class Plan(NamedTuple):
@@ -60,8 +70,10 @@ def big_url(request: pytest.FixtureRequest, databases: Databases) -> Iterator[st
         connection.execute("alter table forthwith.job set (autovacuum_enabled = off)")
         connection.execute(FILL)
         connection.execute(
-            "insert into forthwith.worker (id, name, host, pid, concurrency, lease_expires_at)"
-            " overriding system value values (1, 'big', 'test', 1, 1, 'infinity')"
+            "insert into forthwith.worker"
+            " (id, name, host, pid, concurrency, lease_expires_at, last_seen)"
+            " overriding system value values (1, 'big', 'test', 1, 1, 'infinity', %s)",
+            [BIG_LAST_SEEN],
         )
         if request.param == "analyzed":
             connection.execute("vacuum analyze forthwith.job")
@@ -105,6 +117,13 @@ async def explain(connection: Connection, statement: str, **parameters: Any) -> 
         ),
         pages=plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"],
     )
+
+
+async def sequential_scans(connection: Connection) -> int:
+    """Return how often this session has read the whole table of jobs, of late: compare two answers."""
+    cursor = await connection.execute("select pg_stat_get_xact_numscans('forthwith.job'::regclass)")
+    [(scans,)] = await cursor.fetchall()
+    return int(scans)
 
 
 def walk(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -247,7 +266,12 @@ async def test_jobs_of_one_worker_are_found_without_reading_the_table(
     big_url: str, statement: str
 ) -> None:
     parameters = {
-        "rescue": {"missing_after_s": 0.0, "restart_grace_s": 0.0},
+        "rescue": {
+            "worker_ids": [1],
+            "last_seens": [BIG_LAST_SEEN],
+            "sessionless": [True],
+            "batch_size": 1000,
+        },
         "release_orphans": {"worker_id": 1, "known_ids": [1, 2], "age_s": 0.0},
     }
     async with await psycopg.AsyncConnection.connect(big_url, autocommit=True) as connection:
@@ -257,9 +281,48 @@ async def test_jobs_of_one_worker_are_found_without_reading_the_table(
         )
         await connection.execute("vacuum analyze forthwith.job")
         async with connection.transaction(force_rollback=True):
+            scans = await sequential_scans(connection)
             plan = await explain(connection, statement, **parameters[statement])
+            assert await sequential_scans(connection) == scans
     assert plan.pages <= SWEEP_PAGES_MAX[statement], plan
-    assert "job" not in plan.sequential, plan
+
+
+async def test_jobs_of_a_big_dead_worker_are_rescued_in_batches_that_cost_what_they_take(
+    database_url: str,
+) -> None:
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        await connection.execute("alter table forthwith.job set (autovacuum_enabled = off)")
+        await connection.execute(UPKEEP_SETTINGS)
+        await connection.execute(FILL)
+        await connection.execute(
+            "with worker as (insert into forthwith.worker"
+            " (name, host, pid, concurrency, lease_expires_at)"
+            " values ('big', 'test', 1, 1, 'infinity') returning id)"
+            " update forthwith.job set worker_id = worker.id, claimed_at = now() from worker"
+            " where job.id <= 20000"
+        )
+        await connection.execute("vacuum analyze forthwith.job")
+        [(worker_id,)] = await (
+            await connection.execute("select id from forthwith.worker")
+        ).fetchall()
+        gone = await observed(connection, worker_id)
+        given = {
+            "worker_ids": [worker_id],
+            "last_seens": [gone[0].last_seen.isoformat()],
+            "sessionless": [True],
+            "batch_size": 1000,
+        }
+        pages = []
+        for _ in range(20):
+            async with connection.transaction():
+                scans = await sequential_scans(connection)
+                plan = await explain(connection, "rescue", **given)
+                assert await sequential_scans(connection) == scans
+            await connection.execute("deallocate explained")
+            assert plan.rows_max == 1000
+            pages.append(plan.pages)
+        assert max(pages) <= BATCH_PAGES_MAX, pages
+        assert await run(connection, "list_workers") == []
 
 
 async def test_claims_of_fresh_rows_touch_no_index(

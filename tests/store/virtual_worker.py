@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from forthwith.database.database import Database
 from forthwith.engine.ports import QUEUE_START, Rescued, Share
+from forthwith.engine.watch import Gone
 from forthwith.job import NewJob
 from forthwith.outcome import Aborted, Failed, Failure, Released, Retry, Succeeded
 from forthwith.store.jobs import NO_FILTER
@@ -73,17 +74,39 @@ async def defer(
     return [row[0] for row in rows]
 
 
-async def rescue(
-    connection: psycopg.AsyncConnection[Any],
-    *,
-    missing_after_s: float = 3600.0,
-    restart_grace_s: float = 0.0,
+async def observed(
+    connection: psycopg.AsyncConnection[Any], *silent_ids: int, sessionless: bool = False
+) -> list[Gone]:
+    """Return these workers, and those that have ended, as they are seen now: as if they were gone."""
+    cursor = await connection.execute(
+        "select id, last_seen, %s from forthwith.worker where ended or id = any(%s) order by id",
+        [sessionless, list(silent_ids)],
+    )
+    return [Gone._make(row) for row in await cursor.fetchall()]
+
+
+async def take_over(
+    connection: psycopg.AsyncConnection[Any], gone: Sequence[Gone], *, batch_size: int = 1000
 ) -> list[Rescued]:
-    """Sweep once for dead workers."""
+    """Rescue from workers that were observed to be gone, once."""
     rows = await run(
-        connection, "rescue", missing_after_s=missing_after_s, restart_grace_s=restart_grace_s
+        connection,
+        "rescue",
+        worker_ids=[worker.worker_id for worker in gone],
+        last_seens=[worker.last_seen for worker in gone],
+        sessionless=[worker.sessionless for worker in gone],
+        batch_size=batch_size,
     )
     return [Rescued._make(row) for row in rows]
+
+
+async def rescue(
+    connection: psycopg.AsyncConnection[Any], *silent_ids: int, batch_size: int = 1000
+) -> list[Rescued]:
+    """Rescue from the workers that have ended, and from these, once."""
+    return await take_over(
+        connection, await observed(connection, *silent_ids), batch_size=batch_size
+    )
 
 
 async def cancel(
@@ -144,7 +167,7 @@ class VirtualWorker:
         return self
 
     async def die(self) -> None:
-        """Let the lease run out."""
+        """Leave, with jobs claimed."""
         await run(self._connection, "expire_lease", worker_id=self.worker_id)
 
     async def look(self) -> None:

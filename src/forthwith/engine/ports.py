@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from forthwith.engine.watch import Gone, Look
     from forthwith.job import ClaimedJob
     from forthwith.outcome import Outcome
 
@@ -88,7 +89,10 @@ class JobStore(Protocol):
 
     async def abort_requested(self, ids: Sequence[int]) -> list[int]: ...
 
-    async def rescue(self) -> list[Rescued]: ...
+    async def look_at_workers(self, doubted_ids: Sequence[int]) -> Look: ...
+
+    async def rescue(self, gone: Sequence[Gone], limit: int) -> list[Rescued]:
+        """Take over up to `limit` jobs of those workers that still are as they were observed."""
 
     async def prune(self) -> list[str]: ...
 

@@ -27,6 +27,7 @@ from forthwith.engine.rescuer import Rescuer
 from forthwith.engine.runner import Runners
 from forthwith.engine.scheduler import Scheduler
 from forthwith.engine.signals import stop_signals
+from forthwith.engine.watch import Watch
 from forthwith.outcome import Released
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class WorkerSettings:
     listen_notify: bool = True
     install_signal_handlers: bool = True
     renew_interval_s: float = 1.0
+    lease_s: float = 30.0
     sweep_interval_s: float = 1.0
 
 
@@ -112,7 +114,10 @@ class Worker:
         )
         self._aborter = Aborter(store, self._runners, interval_s=settings.abort_polling_interval_s)
         self._rescuer = Rescuer(
-            store, interval_s=settings.sweep_interval_s, on_rescued=self._claimer.hint
+            store,
+            Watch(renew_interval_s=settings.renew_interval_s, lease_s=settings.lease_s),
+            interval_s=settings.sweep_interval_s,
+            on_rescued=self._claimer.hint,
         )
         self._scheduler = Scheduler(defer_periodically)
         self._pruner = Pruner(store)

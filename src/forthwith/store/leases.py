@@ -33,6 +33,7 @@ class PostgresLeases:
         queues: Sequence[str] | None,
         concurrency: int,
         lease_s: float,
+        renew_interval_s: float | None = None,
     ) -> None:
         self._database = database
         self._statements = statements(schema)
@@ -43,6 +44,7 @@ class PostgresLeases:
             "queues": None if queues is None else list(queues),
             "concurrency": concurrency,
             "lease_s": lease_s,
+            "renew_interval_s": renew_interval_s,
         }
         self._lease_s = lease_s
         self._connection: psycopg.Connection[Any] | None = None

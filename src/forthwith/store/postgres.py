@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from forthwith.database.failures import translated
 from forthwith.database.line import Line
 from forthwith.database.pool import Pool
 from forthwith.engine.ports import Outlook, Rescued, Share
+from forthwith.engine.watch import Look, Sighting
 from forthwith.errors import LeaseLost
 from forthwith.job import ClaimedJob
 from forthwith.outcome import Succeeded
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from forthwith.database.database import Database
+    from forthwith.engine.watch import Gone
     from forthwith.outcome import Outcome
 
 # The hot statements have one right plan, by index, however many rows the table seems to have: its
@@ -39,8 +42,6 @@ HOT_SETTINGS = f"""
 """
 UPKEEP_SETTINGS = f"{OWN_NAMES} set jit = off; set statement_timeout = '30s'"
 LOOK_BATCH_SIZE = 2000
-RESCUE_AFTER_CONNECTED_S = 2.0
-RESTART_GRACE_S = 5.0
 LISTEN_PROBE_S = 10.0
 
 
@@ -53,13 +54,11 @@ class PostgresStore:
         *,
         schema: str = DEFAULT_SCHEMA,
         keeps: Callable[[str], bool] = lambda _status: True,
-        missing_after_s: float = 2.5,
         history_retention_s: float | None = None,
     ) -> None:
         self._statements = statements(schema)
         self._channel = channel_of(schema)
         self._keeps = keeps
-        self._missing_after_s = missing_after_s
         self._history_retention_s = history_retention_s
         self._claims = Line(database, settings=HOT_SETTINGS)
         self._completions = Line(database, settings=HOT_SETTINGS)
@@ -211,15 +210,23 @@ class PostgresStore:
             cursor = await self._on(connection, "abort_requested", ids=list(ids))
             return [job_id for (job_id,) in await cursor.fetchall()]
 
-    async def rescue(self) -> list[Rescued]:
+    async def look_at_workers(self, doubted_ids: Sequence[int]) -> Look:
         async with self._upkeep.use() as connection:
-            if self._upkeep.age_s < RESCUE_AFTER_CONNECTED_S:
-                return []  # the database may just have come back: leave the others time to do so
+            asked_s = time.monotonic()
+            cursor = await self._on(connection, "look_at_workers", doubted_ids=list(doubted_ids))
+            sightings = [Sighting._make(row) for row in await cursor.fetchall()]
+            session = connection.info.backend_pid
+            return Look(session, asked_s, time.monotonic(), sightings)
+
+    async def rescue(self, gone: Sequence[Gone], limit: int) -> list[Rescued]:
+        async with self._upkeep.use() as connection:
             cursor = await self._on(
                 connection,
                 "rescue",
-                missing_after_s=self._missing_after_s,
-                restart_grace_s=RESTART_GRACE_S,
+                worker_ids=[worker.worker_id for worker in gone],
+                last_seens=[worker.last_seen for worker in gone],
+                sessionless=[worker.sessionless for worker in gone],
+                batch_size=limit,
             )
             return [Rescued._make(row) for row in await cursor.fetchall()]
 

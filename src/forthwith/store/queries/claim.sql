@@ -4,7 +4,7 @@
 -- claimed job always has a registered worker. Then the claimed rows (skip locked). Index: job_ready.
 -- Returns the claimed jobs, in no order.
 with claimant as materialized (
-    select id from forthwith.worker where id = %(worker_id)s for key share
+    select id from forthwith.worker where id = %(worker_id)s and not ended for key share
 ), picked as materialized (
     select best.id
     from claimant cross join unnest(

@@ -2,7 +2,7 @@
 -- a job that kills its workers takes no other suspect with it.
 -- Locks: the worker's row, as claim.sql, and the claimed row (skip locked). Index: job_suspect. Returns the claimed job, or nothing.
 with claimant as materialized (
-    select id from forthwith.worker where id = %(worker_id)s for key share
+    select id from forthwith.worker where id = %(worker_id)s and not ended for key share
 ), picked as materialized (
     select job.id
     from forthwith.job

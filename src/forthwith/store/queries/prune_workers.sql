@@ -1,5 +1,6 @@
--- Forget workers not seen for :unseen_s seconds that hold no job. Returns their ids.
-delete from forthwith.worker
-where last_seen < clock_timestamp() - make_interval(secs => %(unseen_s)s)
-  and not exists (select from forthwith.job where job.worker_id = worker.id)
-returning id
+-- Forget workers not seen for :unseen_s seconds that hold no job. Locks: their rows (skip locked).
+-- Returns their ids.
+select forthwith.forget_workers(array(
+    select id from forthwith.worker
+    where last_seen < clock_timestamp() - make_interval(secs => %(unseen_s)s)
+    for update skip locked))

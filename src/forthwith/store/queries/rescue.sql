@@ -1,5 +1,7 @@
--- Take over the jobs of workers that are gone (see the function). Returns job, task, worker and fate:
--- rescued (waits again), released (had not started), failed (crashed too often) or aborted.
+-- Take over up to :batch_size jobs of workers that are gone (:worker_ids) and still are as they were
+-- observed (:last_seens, :sessionless; see the function). Locks: the workers' and the jobs' rows (skip
+-- locked). Index: job_worker. Returns job, task, worker and fate: rescued (waits again), released (had
+-- not started), failed (crashed too often) or aborted.
 select job_id, task, worker_id, fate
 from forthwith.rescue(
-    make_interval(secs => %(missing_after_s)s), make_interval(secs => %(restart_grace_s)s))
+    %(worker_ids)s::bigint[], %(last_seens)s::timestamptz[], %(sessionless)s::boolean[], %(batch_size)s)

@@ -9,7 +9,7 @@ where job.worker_id is not null
   and case
     when %(claimed_s)s::float8 is not null
         then job.claimed_at < clock_timestamp() - make_interval(secs => %(claimed_s)s)
-    else worker.id is null
+    else worker.id is null or worker.ended
         or worker.last_seen < clock_timestamp() - make_interval(secs => %(unseen_s)s::float8)
   end
 order by job.id

@@ -1,5 +1,3 @@
--- Take a worker that has left off the list, unless it still holds jobs: then the rescuer must see it.
-delete from forthwith.worker
-where id = %(worker_id)s
-  and not exists (select from forthwith.job where job.worker_id = %(worker_id)s)
-returning id
+-- Take a worker that has left (:worker_id) off the list, unless it still holds jobs: then the rescuer
+-- must see it. Locks: its row, which a claim of its on the way holds until it ends. Returns its id.
+select forthwith.forget_workers(array[%(worker_id)s::bigint])

@@ -1,0 +1,702 @@
+"""Workers that freeze, die, lose their sessions and come back, against a model and a clock of its own.
+
+The SQL and the `Watch` are the real ones. Time is not: a step of time moves the watches' monotonic
+clock, and what is stored back, which is the same to every comparison. When a worker was last seen is
+not moved: a watch asks only whether it has changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import os
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from forthwith.engine.ports import QUEUE_START, Share
+from forthwith.engine.watch import Look, Sighting, Watch
+from forthwith.outcome import Aborted, Failed, Succeeded
+from tests.store.virtual_worker import (
+    FAILURE,
+    VirtualWorker,
+    cancel,
+    defer,
+    new_job,
+    run,
+    take_over,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from forthwith.engine.ports import Rescued
+    from forthwith.job import ClaimedJob
+
+WORKERS = 3
+EXAMPLES = int(os.environ.get("FORTHWITH_TEST_EXAMPLES", "25"))
+SOAK_EXAMPLES = int(os.environ.get("FORTHWITH_SOAK_EXAMPLES", "1000"))
+LEASE_S = 8.0
+RENEW_INTERVAL_S = 1.0
+MISSING_AFTER_S = 1.5
+EXPIRED_AFTER_S = 5.0
+SWEEP_S = 1.0
+LATER_S = 1000.0
+ALWAYS = float("-inf")
+REAL_TIME_MAX_S = 100.0
+"""What an example may take by the real clock, which runs beside ours."""
+
+LOCKS = st.sampled_from([None, None, "A", "B"])
+KEYS = st.sampled_from([None, None, None, "K", "L"])
+PICK = st.integers(0, 1000)
+WORKER = st.integers(0, WORKERS - 1)
+TABLES = ("job", "finished_job", "failed_attempt", "queueing_lock", "worker")
+EMPTY = "; ".join(f"delete from forthwith.{table}" for table in TABLES)  # noqa: S608
+ELAPSE = """
+with expiring as (
+    update forthwith.worker set lease_expires_at = lease_expires_at - make_interval(secs => %(s)s)
+)
+update forthwith.job set scheduled_at = scheduled_at - make_interval(secs => %(s)s)
+where state = 'scheduled'
+"""
+LIVE = "select id, worker_id, lease_token, attempts, crashes, lock from forthwith.job order by id"
+FINISHED = "select id, status::text, lease_token, attempts, crashes from forthwith.finished_job"
+KEYS_HELD = "select key, job_id from forthwith.queueing_lock"
+CRASHES = "select job_id, count(*) from forthwith.failed_attempt where kind = 'crashed' group by 1"
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the model knows of a live job."""
+
+    id: int
+    lock: str | None
+    key: str | None
+    due_at_s: float
+    """By the database's clock."""
+    was_due: bool
+    """Perhaps at least: a clock that jumps back makes nothing wait that was ready."""
+    crashes_max: int
+    token: int = 0
+    claim: ClaimedJob | None = None
+    owner_id: int | None = None
+    attempts: int = 0
+    crashes: int = 0
+    is_suspect: bool = False
+    is_started: bool = False
+    abort_requested: bool = False
+    is_pinned: bool = False
+
+    @property
+    def fate(self) -> str:
+        """What becomes of it if its worker dies."""
+        if self.crashes_max == 1 and not self.is_started:
+            return "released"
+        if self.abort_requested:
+            return "aborted"
+        return "failed" if self.crashes + 1 >= self.crashes_max else "rescued"
+
+
+@dataclass
+class Worker:
+    """A worker's process, as it is and as it appears in the database."""
+
+    session: psycopg.AsyncConnection[Any]
+    """It holds the advisory lock."""
+    watch: Watch
+    id: int = 0
+    lives: bool = True
+    is_frozen: bool = False
+    has_session: bool = True
+    connection: int = 1
+    """Of its rescuer; another one after it broke."""
+
+    @property
+    def acts(self) -> bool:
+        return self.lives and not self.is_frozen
+
+
+@dataclass
+class Row:
+    """A row of the table of workers."""
+
+    renewed_s: float
+    has_ended: bool = False
+    process: Worker | None = field(default=None, repr=False)
+
+
+class Leases(RuleBasedStateMachine):
+    """Virtual workers on the real SQL, a dict as the model."""
+
+    runner: asyncio.Runner
+    connection: psycopg.AsyncConnection[Any]
+    pinning: psycopg.AsyncConnection[Any]
+    sessions: list[psycopg.AsyncConnection[Any]]
+    hand: VirtualWorker
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now_s = 1000.0
+        self.wall_s = 0.0
+        self.live: dict[int, Known] = {}
+        self.ended: dict[int, tuple[str, int, int, int]] = {}
+        self.stale: list[ClaimedJob] = []
+        self.rows: dict[int, Row] = {}
+        self.stale_worker_ids: list[int] = []
+        self.wait(self.connection.execute(EMPTY))
+        self.workers = [Worker(session, a_watch()) for session in self.sessions]
+        for worker in self.workers:
+            self.start(worker)
+
+    def wait(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run something asynchronous."""
+        return self.runner.run(coroutine)
+
+    def start(self, worker: Worker) -> None:
+        """Register, in a process that has just started or that was taken for dead."""
+        self.wait(worker.session.execute("select pg_advisory_unlock_all()"))
+        [(worker.id, locked)] = self.wait(
+            run(
+                worker.session,
+                "register_worker",
+                name="virtual",
+                host="test",
+                pid=1,
+                queues=None,
+                concurrency=1,
+                lease_s=LEASE_S,
+                renew_interval_s=RENEW_INTERVAL_S,
+            )
+        )
+        assert locked
+        worker.lives, worker.is_frozen, worker.has_session = True, False, True
+        self.rows[worker.id] = Row(self.now_s, process=worker)
+
+    # Jobs ---------------------------------------------------------------------------------------
+
+    @rule(
+        lock=LOCKS,
+        key=KEYS,
+        later=st.sampled_from([False, False, True]),
+        crashes_max=st.sampled_from([1, 2, 3]),
+        priority=st.integers(-1, 1),
+        count=st.integers(1, 3),
+    )
+    def defer(
+        self,
+        lock: str | None,
+        key: str | None,
+        later: bool,
+        crashes_max: int,
+        priority: int,
+        count: int,
+    ) -> None:
+        job = new_job(
+            lock=lock,
+            queueing_lock=key,
+            priority=priority,
+            crashes_max=crashes_max,
+            scheduled_at=in_seconds(LATER_S) if later else None,
+        )
+        is_free = key is None or key not in {
+            other.key for other in self.live.values() if other.claim is None
+        }
+        accepted = self.wait(defer(self.connection, *[job] * count))
+        assert len(accepted) == (count if key is None else int(is_free))
+        due_at_s = self.wall_s + LATER_S if later else ALWAYS
+        for job_id in accepted:
+            self.live[job_id] = Known(job_id, lock, key, due_at_s, not later, crashes_max)
+        if key is not None:
+            assert self.wait(defer(self.connection, job)) == [], "the same, sent twice"
+
+    @rule(number=WORKER, size=st.integers(1, 5))
+    def look_and_claim(self, number: int, size: int) -> None:
+        worker = self.workers[number]
+        if worker.acts:
+            self.wait(self.hand.look())
+            for job in self.live.values():
+                was_due = job.was_due or job.due_at_s <= self.wall_s + REAL_TIME_MAX_S
+                self.live[job.id] = replace(job, was_due=was_due)
+            self.claim(worker, size)
+
+    @rule(number=WORKER)
+    def claim_suspect(self, number: int) -> None:
+        worker = self.workers[number]
+        if not worker.acts:
+            return
+        claims = self.wait(self.hand.store.claim_suspect(None, [], worker.id))
+        assert len(claims) <= 1
+        for claim in claims:
+            assert self.live[claim.id].is_suspect
+            self.note_claim(claim, worker)
+
+    @precondition(lambda self: self.stale_worker_ids)
+    @rule(pick=PICK)
+    def claim_under_an_id_that_is_over(self, pick: int) -> None:
+        worker_id = chosen(self.stale_worker_ids, pick)
+        assert (
+            self.wait(self.hand.store.claim([Share("default", 9, QUEUE_START)], [], worker_id))
+            == []
+        )
+        assert self.wait(self.hand.store.claim_suspect(None, [], worker_id)) == []
+        renewal = {"worker_id": worker_id, "lease_s": LEASE_S}
+        assert self.wait(run(self.connection, "renew_lease", **renewal)) == []
+
+    @precondition(lambda self: self.held())
+    @rule(pick=PICK, how=st.sampled_from(["succeed", "fail", "abort"]), twice=st.booleans())
+    def end(self, pick: int, how: str, twice: bool) -> None:
+        job, claim = self.running(pick)
+        assert self.wait(getattr(self.hand, how)(claim)) == {job.id}
+        status = {"succeed": "succeeded", "fail": "failed", "abort": "aborted"}[how]
+        self.note_end(job, status, spent=1)
+        if twice:
+            before = self.wait(self.tables())
+            assert self.wait(self.hand.record(outcome_of(how, claim), repeated=True)) == {job.id}
+            assert self.wait(self.tables()) == before
+
+    @precondition(lambda self: self.held())
+    @rule(pick=PICK, later=st.booleans())
+    def retry(self, pick: int, later: bool) -> None:
+        job, claim = self.running(pick)
+        at = in_seconds(LATER_S) if later else None
+        assert self.wait(self.hand.retry(claim, at=at)) == {job.id}
+        waits = later and not job.abort_requested
+        self.note_return(
+            job,
+            attempts=job.attempts + 1,
+            is_suspect=False,
+            is_started=False,
+            due_at_s=self.wall_s + LATER_S if waits else ALWAYS,
+            was_due=not waits,
+        )
+
+    @precondition(lambda self: self.held())
+    @rule(pick=PICK)
+    def release(self, pick: int) -> None:
+        job, claim = self.running(pick)
+        assert self.wait(self.hand.release(claim)) == {job.id}
+        self.note_return(job, is_started=False)
+
+    @precondition(lambda self: self.held())
+    @rule(pick=PICK)
+    def mark_started(self, pick: int) -> None:
+        job, claim = self.running(pick)
+        assert self.wait(self.hand.store.mark_started(claim))
+        self.live[job.id] = replace(job, is_started=True, crashes_max=1)
+
+    @precondition(lambda self: self.stale)
+    @rule(pick=PICK, how=st.sampled_from(["succeed", "fail", "abort", "retry", "release", "start"]))
+    def come_too_late(self, pick: int, how: str) -> None:
+        claim = chosen(self.stale, pick)
+        if claim.id in self.live and self.live[claim.id].is_pinned:
+            return
+        before = self.wait(self.tables())
+        if how == "start":
+            assert not self.wait(self.hand.store.mark_started(claim))
+        else:
+            assert self.wait(getattr(self.hand, how)(claim)) == set()
+        assert self.wait(self.tables()) == before
+
+    @precondition(lambda self: self.free())
+    @rule(pick=PICK, abort=st.booleans())
+    def cancel(self, pick: int, abort: bool) -> None:
+        job = chosen(self.free(), pick)
+        done = self.wait(cancel(self.connection, job.id, abort=abort))
+        if job.claim is None:
+            assert done
+            self.note_end(job, "cancelled", spent=0)
+        else:
+            assert done == abort
+            self.live[job.id] = replace(job, abort_requested=job.abort_requested or abort)
+
+    @precondition(lambda self: self.held() and not self.pinned())
+    @rule(pick=PICK)
+    def pin(self, pick: int) -> None:
+        """Somebody locks a claimed job's row, in a transaction that stays open."""
+        job = chosen(self.held(), pick)
+        self.wait(self.pinning.execute("begin"))
+        query = "select from forthwith.job where id = %s for update"
+        self.wait(self.pinning.execute(query, [job.id]))
+        self.live[job.id] = replace(job, is_pinned=True)
+
+    @precondition(lambda self: self.pinned())
+    @rule()
+    def unpin(self) -> None:
+        self.wait(self.pinning.execute("rollback"))
+        for job in self.pinned():
+            self.live[job.id] = replace(job, is_pinned=False)
+
+    # Workers ------------------------------------------------------------------------------------
+
+    @rule(number=WORKER)
+    def renew(self, number: int) -> None:
+        if self.workers[number].acts:
+            self.renewed(self.workers[number])
+
+    @rule(
+        number=WORKER, what=st.sampled_from(["freeze", "thaw", "thaw", "die", "lose its session"])
+    )
+    def befall(self, number: int, what: str) -> None:
+        worker = self.workers[number]
+        if not worker.lives:
+            self.start(worker)
+        elif what in ("freeze", "thaw"):
+            worker.is_frozen = what == "freeze"
+        else:
+            worker.lives = what != "die"
+            worker.has_session = False
+            self.wait(worker.session.execute("select pg_advisory_unlock_all()"))
+
+    @rule(number=WORKER)
+    def leave(self, number: int) -> None:
+        """Leave in an orderly way, though jobs may still be claimed: those are rescued at once."""
+        worker = self.workers[number]
+        if not worker.acts or worker.id not in self.rows:
+            return
+        holds_jobs = bool(self.claimed_by(worker.id))
+        rows = self.wait(run(self.connection, "unregister_worker", worker_id=worker.id))
+        assert bool(rows) != holds_jobs
+        if holds_jobs:
+            self.wait(run(self.connection, "expire_lease", worker_id=worker.id))
+            self.rows[worker.id].has_ended = True
+            self.stale_worker_ids.append(worker.id)
+        else:
+            self.note_worker_off(worker.id)
+        worker.lives = worker.has_session = False
+        self.wait(worker.session.execute("select pg_advisory_unlock_all()"))
+
+    @rule()
+    def prune_workers(self) -> None:
+        """Forget everybody who holds no job, though he lives: he will register anew."""
+        forgotten = self.wait(run(self.connection, "prune_workers", unseen_s=-60.0))
+        idle = {worker_id for worker_id in self.rows if not self.claimed_by(worker_id)}
+        assert {worker_id for (worker_id,) in forgotten} == idle
+        for worker_id in idle:
+            self.note_worker_off(worker_id)
+
+    # Time ---------------------------------------------------------------------------------------
+
+    @rule(seconds=st.sampled_from([0.1, 0.3, 0.6, 1.0, 1.3, 2.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.elapse(seconds)
+
+    @rule(seconds=st.sampled_from([10.0, 40.0, 600.0]))
+    def much_time_passes(self, seconds: float) -> None:
+        """So much that whoever can renew has done so, most of all a moment ago."""
+        self.elapse(seconds)
+        for worker in self.workers:
+            if worker.acts:
+                self.renewed(worker)
+
+    @rule(seconds=st.sampled_from([-3600.0, 3600.0]))
+    def databases_clock_jumps(self, seconds: float) -> None:
+        self.wall_s += seconds
+        self.shift(seconds)
+
+    @rule(number=WORKER)
+    def rescuer_reconnects(self, number: int) -> None:
+        self.workers[number].connection += 1
+
+    @rule(number=WORKER, renews=st.none() | WORKER, batch_size=st.sampled_from([1, 2, 1000]))
+    def sweep(self, number: int, renews: int | None, batch_size: int) -> None:
+        """A worker looks and rescues; perhaps another one renews just in between."""
+        if self.workers[number].acts:
+            self.swept(self.workers[number], renews, batch_size)
+
+    @rule(number=WORKER, seconds=st.sampled_from([1.0, 3.0, 6.0, 10.0]))
+    def sweep_for_a_while(self, number: int, seconds: float) -> None:
+        """Time passes while a worker sweeps, and those renew that can."""
+        worker = self.workers[number]
+        end_s = self.now_s + seconds
+        while worker.acts and self.now_s < end_s:
+            self.elapse(SWEEP_S)
+            for other in self.workers:
+                if other.acts:
+                    self.renewed(other)
+            self.swept(worker, None, 1000)
+
+    # What must hold -----------------------------------------------------------------------------
+
+    @invariant()
+    def database_is_as_the_model_says(self) -> None:
+        live, finished, keys, workers, crashes = self.wait(self.tables())
+        assert [row[0] for row in live] == sorted(self.live), "a job lost, or one too many"
+        assert not {row[0] for row in live} & {row[0] for row in finished}, "a job in both tables"
+        assert {worker_id for (worker_id,) in workers} == self.rows.keys()
+        running_locks = [row[5] for row in live if row[1] is not None and row[5] is not None]
+        assert len(running_locks) == len(set(running_locks)), "two claimed of one lock"
+        for job_id, worker_id, token, attempts, crashed, _ in live:
+            job = self.live[job_id]
+            assert worker_id is None or worker_id in self.rows, "claimed by nobody"
+            assert token >= job.token, "a token that went back"
+            assert (worker_id, token, attempts, crashed) == (
+                job.owner_id,
+                job.token,
+                job.attempts,
+                job.crashes,
+            )
+        assert {row[0]: row[1:] for row in finished} == self.ended
+        never_claimed = {job.key: job.id for job in self.live.values() if job.key and not job.token}
+        assert dict(keys) == never_claimed
+        crashes_known = {job.id: job.crashes for job in self.live.values() if job.crashes}
+        crashes_known |= {job_id: end[3] for job_id, end in self.ended.items() if end[3]}
+        assert dict(crashes) == crashes_known
+
+    def teardown(self) -> None:
+        """Whoever froze stays so, and one worker goes on: all becomes final, once."""
+        if self.pinned():
+            self.unpin()
+        self.workers[0].is_frozen = False
+        if not self.workers[0].lives:
+            self.start(self.workers[0])
+        self.renewed(self.workers[0])
+        for worker in self.workers[1:]:
+            worker.is_frozen = True
+        self.sweep_for_a_while(0, LEASE_S + 5 + 2 * SWEEP_S)
+        assert self.rows.keys() == {self.workers[0].id}, "a silent worker that nobody noticed"
+        self.databases_clock_jumps(LATER_S + 7200.0)
+        for job in [job for job in self.live.values() if job.claim is not None]:
+            assert job.claim is not None
+            assert self.wait(self.hand.succeed(job.claim)) == {job.id}
+            self.note_end(job, "succeeded", spent=1)
+        while self.live:
+            before = len(self.live)
+            self.look_and_claim(0, 5)
+            self.claim_suspect(0)
+            for job in [job for job in self.live.values() if job.claim is not None]:
+                assert self.wait(self.hand.succeed(job.claim)) == {job.id}
+                self.note_end(job, "succeeded", spent=1)
+            assert len(self.live) < before, f"stranded: {self.live}"
+        self.database_is_as_the_model_says()
+
+    # Steps --------------------------------------------------------------------------------------
+
+    def claim(self, worker: Worker, size: int) -> None:
+        shares = [Share("default", size, QUEUE_START)]
+        claims = self.wait(self.hand.store.claim(shares, [], worker.id))
+        unlocked = [
+            job
+            for job in self.live.values()
+            if job.claim is None and not job.is_suspect and job.lock is None
+            if job.due_at_s + REAL_TIME_MAX_S < self.wall_s
+        ]
+        if worker.id in self.rows and not self.rows[worker.id].has_ended:
+            assert len(claims) >= min(size, len(unlocked)), "left what could be claimed"
+        for claim in claims:
+            assert not self.live[claim.id].is_suspect
+            self.note_claim(claim, worker)
+
+    def renewed(self, worker: Worker) -> None:
+        """Renew, as the lease keeper does: take the lock on a new session, register if lost."""
+        if not worker.has_session:
+            [(worker.has_session,)] = self.wait(
+                run(worker.session, "hold_worker_lock", worker_id=worker.id)
+            )
+        renewal = {"worker_id": worker.id, "lease_s": LEASE_S}
+        is_kept = bool(self.wait(run(worker.session, "renew_lease", **renewal)))
+        row = self.rows.get(worker.id)
+        assert is_kept == (row is not None and not row.has_ended)
+        if row is not None and is_kept:
+            row.renewed_s = self.now_s
+        else:
+            self.start(worker)
+
+    def swept(self, sweeper: Worker, renews: int | None, batch_size: int) -> None:
+        gone = self.wait(self.look_of(sweeper))
+        if renews is not None and self.workers[renews].acts:
+            self.renewed(self.workers[renews])
+        if not gone:
+            return
+        rescued: list[Rescued] = self.wait(take_over(self.connection, gone, batch_size=batch_size))
+        taken = {worker.worker_id for worker in gone if self.may_be_gone(worker.worker_id)}
+        assert {row.worker_id for row in rescued} <= taken, "rescued from a worker that lives"
+        takeable = {
+            job.id: job.fate
+            for worker_id in taken
+            for job in self.claimed_by(worker_id)
+            if not job.is_pinned
+        }
+        fates = {row.job_id: row.fate for row in rescued}
+        assert fates.items() <= takeable.items()
+        assert len(fates) == min(batch_size, len(takeable))
+        for job_id, fate in fates.items():
+            self.note_crash(self.live[job_id], fate)
+        for worker_id in taken:
+            if self.claimed_by(worker_id):
+                self.rows[worker_id].has_ended = True
+                self.stale_worker_ids.append(worker_id)
+            else:
+                self.note_worker_off(worker_id)
+
+    async def look_of(self, sweeper: Worker) -> Any:
+        rows = await run(
+            self.connection,
+            "look_at_workers",
+            doubted_ids=sweeper.watch.doubted_ids(self.now_s),
+        )
+        sightings = [Sighting._make(row)._replace(server_age_s=1e6) for row in rows]
+        return sweeper.watch.observe(Look(sweeper.connection, self.now_s, self.now_s, sightings))
+
+    def may_be_gone(self, worker_id: int) -> bool:
+        """Whether the worker has ended, or has truly been silent for as long as it takes."""
+        row = self.rows[worker_id]
+        silent_s = self.now_s - row.renewed_s + 1e-6
+        has_session = row.process is not None and row.process.id == worker_id
+        has_session = has_session and row.process is not None and row.process.has_session
+        return row.has_ended or silent_s >= (EXPIRED_AFTER_S if has_session else MISSING_AFTER_S)
+
+    def elapse(self, seconds: float) -> None:
+        self.now_s += seconds
+        self.wall_s += seconds
+        self.shift(seconds)
+
+    def shift(self, seconds: float) -> None:
+        self.wait(self.connection.execute(ELAPSE, {"s": seconds}))
+
+    async def tables(self) -> list[Any]:
+        queries = (LIVE, FINISHED, KEYS_HELD, "select id from forthwith.worker", CRASHES)
+        async with self.connection.pipeline():
+            cursors = [await self.connection.execute(query) for query in queries]
+        return [await cursor.fetchall() for cursor in cursors]
+
+    # What the model notes -----------------------------------------------------------------------
+
+    def pinned(self) -> list[Known]:
+        return [job for job in self.live.values() if job.is_pinned]
+
+    def free(self) -> list[Known]:
+        return [job for job in self.live.values() if not job.is_pinned]
+
+    def held(self) -> list[Known]:
+        """Claimed jobs whose claim's process can still say how they ended."""
+        acting = {row_id for row_id, row in self.rows.items() if row.process and row.process.acts}
+        return [job for job in self.free() if job.claim is not None and job.owner_id in acting]
+
+    def claimed_by(self, worker_id: int) -> list[Known]:
+        return [job for job in self.live.values() if job.owner_id == worker_id]
+
+    def running(self, pick: int) -> tuple[Known, ClaimedJob]:
+        job = chosen(self.held(), pick)
+        assert job.claim is not None
+        return job, job.claim
+
+    def note_claim(self, claim: ClaimedJob, worker: Worker) -> None:
+        job = self.live[claim.id]
+        assert job.claim is None, "claimed already"
+        assert job.was_due, "claimed before it was due"
+        assert worker.id in self.rows, "claimed under an id that is not registered"
+        assert not self.rows[worker.id].has_ended, "claimed under an id that is over"
+        assert claim.lease_token > job.token
+        self.live[job.id] = replace(job, claim=claim, owner_id=worker.id, token=claim.lease_token)
+
+    def note_return(self, job: Known, **changes: Any) -> None:
+        assert job.claim is not None
+        self.stale.append(job.claim)
+        changes = {"is_suspect": job.is_suspect, **changes}
+        self.live[job.id] = replace(
+            job, claim=None, owner_id=None, token=job.token + 1, is_pinned=False, **changes
+        )
+
+    def note_end(self, job: Known, status: str, *, spent: int, crashed: int = 0) -> None:
+        if job.claim is not None:
+            self.stale.append(job.claim)
+        self.ended[job.id] = (status, job.token, job.attempts + spent, job.crashes + crashed)
+        del self.live[job.id]
+
+    def note_crash(self, job: Known, fate: str) -> None:
+        if fate == "released":
+            self.note_return(job)
+        elif fate == "rescued":
+            self.note_return(
+                job,
+                is_suspect=True,
+                is_started=False,
+                attempts=job.attempts + 1,
+                crashes=job.crashes + 1,
+            )
+        else:
+            self.note_end(job, fate, spent=1, crashed=1)
+
+    def note_worker_off(self, worker_id: int) -> None:
+        del self.rows[worker_id]
+        self.stale_worker_ids.append(worker_id)
+
+
+def a_watch() -> Watch:
+    """Return the watch of a rescuer."""
+    return Watch(renew_interval_s=RENEW_INTERVAL_S, lease_s=LEASE_S)
+
+
+def outcome_of(how: str, claim: ClaimedJob) -> Any:
+    """Return the outcome that a virtual worker's method of that name records."""
+    if how == "succeed":
+        return Succeeded(claim)
+    if how == "fail":
+        return Failed(claim, FAILURE)
+    return Aborted(claim, FAILURE._replace(kind="aborted"))
+
+
+def chosen(items: list[Any], pick: int) -> Any:
+    """Return one of the items."""
+    return items[pick % len(items)]
+
+
+def in_seconds(seconds: float) -> datetime.datetime:
+    """Return a time from now."""
+    return datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=seconds)
+
+
+def explore(database_url: str, examples: int, steps: int) -> None:
+    """Run so many random examples."""
+
+    def connect() -> Any:
+        return runner.run(psycopg.AsyncConnection.connect(database_url, autocommit=True))
+
+    with asyncio.Runner() as runner:
+        connections = [connect() for _ in range(WORKERS + 2)]
+        hand = VirtualWorker(database_url, connections[0])
+
+        class Machine(Leases):
+            pass
+
+        Machine.runner, Machine.hand = runner, hand
+        Machine.connection, Machine.pinning, *Machine.sessions = connections
+        try:
+            run_state_machine_as_test(
+                Machine,
+                settings=settings(
+                    max_examples=examples,
+                    stateful_step_count=steps,
+                    deadline=None,
+                    database=None,
+                    suppress_health_check=list(HealthCheck),
+                    print_blob=True,
+                    phases=(Phase.generate, Phase.shrink),
+                ),
+            )
+        finally:
+            runner.run(hand.store.close())
+            for connection in connections:
+                runner.run(connection.close())
+
+
+def test_leases_lose_no_job_and_take_none_from_the_living(database_url: str) -> None:
+    explore(database_url, EXAMPLES, 40)
+
+
+@pytest.mark.soak
+def test_leases_lose_no_job_and_take_none_from_the_living_in_a_thousand_runs(
+    database_url: str,
+) -> None:
+    explore(database_url, SOAK_EXAMPLES, 60)
