@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from forthwith.database.embedded import EmbeddedServer, open_embedded
 from forthwith.database.failures import translated
+from forthwith.database.watched import ANSWER_LIMIT_S, LineConnection
 from forthwith.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -20,16 +20,41 @@ if TYPE_CHECKING:
 
 URL_VARIABLE = "FORTHWITH_DATABASE_URL"
 
-# A connection whose packets vanish is noticed within about 25 seconds, at rest and when sending.
+# A connection whose packets vanish is noticed within about 25 seconds, at rest and when sending: by the
+# kernel, unless something in between acknowledges them. database/watched.py notices it even then.
 CONNECTION_DEFAULTS: Mapping[str, str | int] = {
     "application_name": "forthwith",
-    "connect_timeout": 10,
+    "connect_timeout": 8,
     "keepalives": 1,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 25_000,
 }
+
+# And the same on the server's side, so that the locks of a machine that has vanished do not stay for
+# hours. Set after connecting, for poolers refuse startup options; without effect on a unix socket. A
+# server's system may lack one of them.
+SERVER_DEFAULTS = """
+    do $$
+    declare
+        setting text[];
+    begin
+        foreach setting slice 1 in array array[
+            ['tcp_keepalives_idle', '10s'],
+            ['tcp_keepalives_interval', '5s'],
+            ['tcp_keepalives_count', '3'],
+            ['tcp_user_timeout', '25s'],
+            ['client_connection_check_interval', '5s']]
+        loop
+            begin
+                perform set_config(setting[1], setting[2], false);
+            exception when others then
+                null;
+            end;
+        end loop;
+    end $$;
+"""
 
 
 class Database:
@@ -67,11 +92,16 @@ class Database:
             parameters = conninfo_to_dict(self._server.url)
         return make_conninfo("", **{**CONNECTION_DEFAULTS, **parameters})
 
-    async def connect(self) -> psycopg.AsyncConnection[Any]:
-        """Open a connection in autocommit mode. Raises `DatabaseUnavailable`."""
+    async def connect(self, *, answer_limit_s: float = ANSWER_LIMIT_S) -> LineConnection:
+        """Open a connection in autocommit mode, which hangs up when an answer takes longer than that.
+
+        Raises `DatabaseUnavailable`.
+        """
         conninfo = await asyncio.to_thread(self.conninfo)
         with translated():
-            return await psycopg.AsyncConnection.connect(conninfo, autocommit=True)
+            connection = await LineConnection.connect(conninfo, autocommit=True)
+        connection.silence_s = answer_limit_s
+        return connection
 
     def connect_blocking(self) -> psycopg.Connection[Any]:
         """Open a connection for use in a thread. Raises `DatabaseUnavailable`."""
@@ -91,10 +121,8 @@ def _parsed(url: str) -> dict[str, Any]:
     try:
         return conninfo_to_dict(url)
     except psycopg.ProgrammingError as error:
-        # libpq quotes the URL, or what it could not read of it: perhaps a password.
-        said = re.sub(r'".*"', '"…"', " ".join(str(error).split()))
         raise InvalidArgument(
             "database",
-            f"is no connection URL that libpq understands ({said}); "
+            f"is no connection URL that libpq understands ({' '.join(str(error).split())}); "
             "write it as postgresql://user:password@host:5432/name",
         ) from None

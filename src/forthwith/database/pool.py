@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
+import weakref
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from psycopg_pool import AsyncConnectionPool
 
+from forthwith.database.database import SERVER_DEFAULTS
 from forthwith.database.failures import translated
+from forthwith.database.inquiry import backend_of
+from forthwith.database.watched import PooledConnection
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -23,10 +28,16 @@ logger = logging.getLogger(__name__)
 
 FRESH_S = 1.0
 SIZE_MAX = 10
+TIMEOUT_S = 10.0
+CHECK_LIMIT_S = 3.0
+CLOSE_LIMIT_S = 0.5
 
 
 class Pool:
-    """Connections in autocommit mode, checked before use if they have rested for a second."""
+    """Connections in autocommit mode, checked before use if they have rested for a second.
+
+    Those of a pool that was given from outside are as they are: not watched for silence.
+    """
 
     def __init__(
         self, database: Database, *, given: AsyncConnectionPool[Any] | None = None
@@ -35,6 +46,7 @@ class Pool:
         self._given = given
         self._pool: AsyncConnectionPool[Any] | None = given
         self._used_s: dict[int, float] = {}
+        self._made: weakref.WeakSet[PooledConnection] = weakref.WeakSet()
         self._opening = asyncio.Lock()
 
     async def open(self) -> None:
@@ -44,15 +56,17 @@ class Pool:
                 return
             probe = await self._database.connect()
             await probe.close()
-            pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
+            pool: AsyncConnectionPool[PooledConnection] = AsyncConnectionPool(
                 await asyncio.to_thread(self._database.conninfo),
+                connection_class=PooledConnection,
+                configure=self._configure,
                 min_size=1,
                 max_size=SIZE_MAX,
                 kwargs={"autocommit": True},
                 open=False,
                 check=self._check,
-                timeout=10.0,
-                reconnect_timeout=10.0,
+                timeout=TIMEOUT_S,
+                reconnect_timeout=TIMEOUT_S,
                 name="forthwith",
             )
             await pool.open()
@@ -61,8 +75,14 @@ class Pool:
     async def close(self) -> None:
         """Close the pool, unless it was given from outside."""
         if self._pool is not None and self._given is None:
-            await self._pool.close()
+            await self._pool.close(CLOSE_LIMIT_S)
         self._pool = None
+
+    def hang_up(self) -> None:
+        """Break the pool's own connections under those who use them."""
+        for connection in list(self._made):
+            if not connection.closed:
+                connection.hang_up()
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
@@ -91,8 +111,15 @@ class Pool:
         finally:
             await self._pool.putconn(connection)
 
+    async def _configure(self, connection: PooledConnection) -> None:
+        await connection.execute(SERVER_DEFAULTS)
+        backend = await backend_of(connection)
+        connection.is_alive = functools.partial(backend.is_at_work, self._database)
+        self._made.add(connection)
+
     async def _check(self, connection: psycopg.AsyncConnection[Any]) -> None:
         if len(self._used_s) > 10 * SIZE_MAX:
             self._used_s.clear()
         if time.monotonic() - self._used_s.get(id(connection), 0.0) > FRESH_S:
-            await AsyncConnectionPool.check_connection(connection)
+            async with asyncio.timeout(CHECK_LIMIT_S):
+                await AsyncConnectionPool.check_connection(connection)
