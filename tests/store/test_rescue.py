@@ -25,7 +25,7 @@ from tests.store.virtual_worker import (
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     import psycopg
 
@@ -50,13 +50,13 @@ async def worker_ids(connection: Connection) -> list[int]:
 
 
 @pytest.fixture
-def leases(database_url: str) -> Iterator[PostgresLeases]:
+async def leases(database_url: str) -> AsyncIterator[PostgresLeases]:
     """A lease store on a session of its own, whose advisory lock shows that it lives."""
     leases = PostgresLeases(
         Database(database_url), name="leased", queues=None, concurrency=1, lease_s=3600
     )
     yield leases
-    leases.close()
+    await leases.close()
 
 
 class TestWhoIsGone:
@@ -90,19 +90,19 @@ class TestWhoIsGone:
     async def test_worker_that_has_a_session_again_keeps_its_jobs(
         self, leases: PostgresLeases, worker: VirtualWorker, connection: Connection
     ) -> None:
-        worker.worker_id = leases.register()
+        worker.worker_id = await leases.register()
         [job_id] = await defer(connection, new_job())
         await worker.claim()
         gone = await observed(connection, worker.worker_id, sessionless=True)
         assert await take_over(connection, gone) == []
-        leases.close()
+        await leases.close()
         await wait_for_end_of_sessions(connection)
         assert [row.job_id for row in await take_over(connection, gone)] == [job_id]
 
     async def test_look_asks_for_the_sessions_of_doubted_workers_alone(
         self, leases: PostgresLeases, worker: VirtualWorker
     ) -> None:
-        leased = leases.register()
+        leased = await leases.register()
         look = worker.store.look_at_workers
         seen = {seen.worker_id: seen.has_session for seen in (await look([])).sightings}
         assert seen == {leased: None, worker.worker_id: None}
@@ -130,12 +130,12 @@ class TestWhoIsGone:
             lease_s=7.0,
             renew_interval_s=0.25,
         )
-        leased = leases.register()
+        leased = await leases.register()
         await connection.execute(
             "update forthwith.worker set lease_expires_at = '-infinity' where id = %s", [leased]
         )
         sightings = (await worker.store.look_at_workers([])).sightings
-        leases.close()
+        await leases.close()
         seen = {seen.worker_id: seen for seen in sightings}
         assert (seen[leased].lease_s, seen[leased].renew_interval_s) == (7.0, 0.25)
         assert (seen[leased].is_expired, seen[leased].has_ended) == (True, False)
@@ -148,18 +148,18 @@ class TestWhoIsGone:
     async def test_worker_that_was_taken_for_dead_learns_it_at_its_next_renewal(
         self, leases: PostgresLeases, connection: Connection
     ) -> None:
-        worker_id = leases.register()
+        worker_id = await leases.register()
         await run(connection, "expire_lease", worker_id=worker_id)
         await rescue(connection)
-        assert not leases.renew(worker_id)
+        assert not await leases.renew(worker_id)
 
     async def test_worker_that_left_jobs_behind_is_rescued_at_once(
         self, leases: PostgresLeases, worker: VirtualWorker, connection: Connection
     ) -> None:
-        worker.worker_id = leases.register()
+        worker.worker_id = await leases.register()
         [job_id] = await defer(connection, new_job())
         await worker.claim()
-        leases.unregister(worker.worker_id, leaves_jobs=False)
+        await leases.unregister(worker.worker_id, leaves_jobs=False)
         assert await fates(connection) == {job_id: "rescued"}
 
     async def test_worker_that_is_just_claiming_is_passed_over(

@@ -103,12 +103,6 @@ class Database:
         connection.silence_s = answer_limit_s
         return connection
 
-    def connect_blocking(self) -> psycopg.Connection[Any]:
-        """Open a connection for use in a thread. Raises `DatabaseUnavailable`."""
-        conninfo = self.conninfo()
-        with translated():
-            return psycopg.Connection.connect(conninfo, autocommit=True)
-
     def release(self) -> None:
         """Give up this object's share of the embedded server."""
         with self._lock:

@@ -1,14 +1,16 @@
-"""Keeps the worker's lease, from a thread and a connection of its own.
+"""Keeps the worker's lease, from a thread, an event loop and a connection of its own.
 
 A task that blocks the event loop, or a long drain, must not cost a healthy worker its jobs.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
-import time
-from typing import TYPE_CHECKING
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from forthwith.engine.backoff import Backoff
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from forthwith.engine.ports import LeaseStore
 
 logger = logging.getLogger(__name__)
+
+LEAVE_STEP_S = 1.0
 
 
 class LeaseKeeper:
@@ -35,49 +39,108 @@ class LeaseKeeper:
         self._renew_interval_s = renew_interval_s
         self._on_lost = on_lost
         self._on_renewed = on_renewed
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._backoff = Backoff(limit_s=0.5)
+        self._thread = threading.Thread(target=self._run, name="forthwith-lease", daemon=True)
+        self._registered: Future[None] = Future()
+        self._ended: Future[None] = Future()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop = asyncio.Event()
+        self._stop_asked = False
         self._leaves_jobs = False
+        self._patience_s = 0.0
         self.worker_id = 0
         """Under which claims are made. It changes when the worker was taken for dead."""
 
-    def start(self) -> None:
-        """Register, then keep the lease in the background. Blocks for the first; raises what it raises."""
-        self._stop.clear()
-        self.worker_id = self._store.register()
-        self._thread = threading.Thread(target=self._keep, name="forthwith-lease", daemon=True)
+    async def start(self) -> None:
+        """Register, then keep the lease in the background. Raises what registering raises."""
+        for future in (self._registered, self._ended):  # whoever waits may go, and they stay
+            future.set_running_or_notify_cancel()
         self._thread.start()
+        await asyncio.wrap_future(self._registered)
 
-    def stop(self, *, leaves_jobs: bool, timeout_s: float) -> None:
+    async def stop(self, *, leaves_jobs: bool, timeout_s: float) -> None:
         """End the lease, and wait for that up to `timeout_s` seconds."""
-        self._leaves_jobs = leaves_jobs
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join(timeout_s)
+        self._ask_to_stop(leaves_jobs, timeout_s)
+        await asyncio.wait({asyncio.wrap_future(self._ended)}, timeout=timeout_s)
 
-    def _keep(self) -> None:
-        backoff = Backoff(limit_s=0.5)
+    def stop_blocking(self, *, leaves_jobs: bool, timeout_s: float) -> None:
+        """Do the same from any other thread, for the event loop may be blocked."""
+        self._ask_to_stop(leaves_jobs, timeout_s)
+        with suppress(TimeoutError):
+            self._ended.result(timeout_s)
+
+    def _ask_to_stop(self, leaves_jobs: bool, patience_s: float) -> None:
+        self._leaves_jobs, self._patience_s = leaves_jobs, patience_s
+        self._stop_asked = True
+        if self._loop is not None:
+            with suppress(RuntimeError):  # its loop has ended, and so has the lease
+                self._loop.call_soon_threadsafe(self._stop.set)
+
+    # -- in the thread ------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._live())
+        finally:
+            self._ended.set_result(None)
+
+    async def _live(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        if self._stop_asked:
+            self._stop.set()
+        keeping = asyncio.create_task(self._keep(), name="lease")
+        stopping = asyncio.create_task(self._stop.wait(), name="stop")
+        await asyncio.wait({keeping, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        # It may wait for an answer, and shall not take the time that there is to leave.
+        await asyncio.wait({keeping}, timeout=self._share_of_patience_s())
+        await _cancelled(keeping, stopping)
+        if self.worker_id:
+            await self._leave()
+        await self._store.close()
+
+    async def _keep(self) -> None:
+        try:
+            self.worker_id = await self._store.register()
+        except BaseException as error:
+            self._registered.set_exception(error)
+            return
+        self._registered.set_result(None)
         wait_s = self._renew_interval_s
-        while not self._stop.wait(wait_s):
-            started_s = time.monotonic()
+        while not await self._stopped_within(wait_s):
+            started_s = self._now_s()
             try:
-                self._renew()
+                await self._renew()
             except Exception as error:
-                wait_s = backoff.next_s()
+                wait_s = self._backoff.next_s()
                 logger.warning(
                     "Could not renew the lease, trying again in %.2f s: %s", wait_s, error
                 )
             else:
-                backoff.reset()
-                wait_s = max(0.0, self._renew_interval_s - (time.monotonic() - started_s))
+                wait_s = self._until_next(started_s)
             self._on_renewed()
-        self._leave()
 
-    def _renew(self) -> None:
-        if self._store.renew(self.worker_id):
+    async def _stopped_within(self, wait_s: float) -> bool:
+        """Wait until the next renewal is due. The loss of the session makes it due at once."""
+        waits = [
+            asyncio.create_task(self._stop.wait()),
+            asyncio.create_task(self._store.disturbed()),
+        ]
+        await asyncio.wait(waits, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+        await _cancelled(*waits)
+        return self._stop.is_set()
+
+    def _until_next(self, started_s: float) -> float:
+        wait_s = max(0.0, self._renew_interval_s - (self._now_s() - started_s))
+        if self._store.holds_lock:
+            self._backoff.reset()
+            return wait_s
+        return min(wait_s, self._backoff.next_s())  # until the server has ended the old session
+
+    async def _renew(self) -> None:
+        if await self._store.renew(self.worker_id):
             return
         lost = self.worker_id
-        self.worker_id = self._store.register()
+        self.worker_id = await self._store.register()
         logger.error(
             "LeaseLost: worker %d was taken for dead and its jobs were rescued; going on as worker %d",
             lost,
@@ -85,10 +148,21 @@ class LeaseKeeper:
         )
         self._on_lost(lost)
 
-    def _leave(self) -> None:
+    async def _leave(self) -> None:
         try:
-            self._store.unregister(self.worker_id, leaves_jobs=self._leaves_jobs)
+            async with asyncio.timeout(self._share_of_patience_s()):
+                await self._store.unregister(self.worker_id, leaves_jobs=self._leaves_jobs)
         except Exception as error:
-            logger.warning("Could not unregister worker %d: %s", self.worker_id, error)
-        finally:
-            self._store.close()
+            logger.warning("Could not unregister worker %d: %r", self.worker_id, error)
+
+    def _share_of_patience_s(self) -> float:
+        return min(self._patience_s * 0.4, LEAVE_STEP_S)
+
+    def _now_s(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+async def _cancelled(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -161,7 +161,8 @@ class Worker:
                 self.hurry()
 
     async def _work(self) -> int:
-        await asyncio.to_thread(self._lease.start)
+        if not await self._registered():
+            return 0
         logger.info("Worker %d starts (%s)", self.worker_id, self._description())
         completing = asyncio.create_task(self._completer.run(), name="completer")
         claiming = asyncio.create_task(self._claimer.run(), name="claimer")
@@ -180,6 +181,20 @@ class Worker:
             if task.done() and not task.cancelled() and (error := task.exception()):
                 raise error
         return stuck
+
+    async def _registered(self) -> bool:
+        """Register, unless we are told to stop meanwhile: the database may be slow to answer."""
+        starting = asyncio.create_task(self._lease.start(), name="lease")
+        watch = asyncio.create_task(self._stop.wait(), name="stop")
+        await asyncio.wait({starting, watch}, return_when=asyncio.FIRST_COMPLETED)
+        watch.cancel()
+        if starting.done():
+            await starting
+            return True
+        await self._lease.stop(leaves_jobs=True, timeout_s=LEASE_PATIENCE_S)
+        starting.cancel()
+        await self._store.close()
+        return False
 
     async def _leave(
         self,
@@ -203,9 +218,7 @@ class Worker:
                 unrecorded,
             )
         await _cancelled([*beside, claiming, completing])
-        await asyncio.to_thread(
-            self._lease.stop, leaves_jobs=bool(unrecorded), timeout_s=LEASE_PATIENCE_S
-        )
+        await self._lease.stop(leaves_jobs=bool(unrecorded), timeout_s=LEASE_PATIENCE_S)
         await self._store.close()
         logger.info("Worker %d has left", self.worker_id)
         return stuck

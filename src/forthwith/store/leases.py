@@ -1,24 +1,23 @@
-"""The lease keeper's statements, synchronous, on a connection of its own."""
+"""The lease keeper's statements, on a connection of its own."""
 
 from __future__ import annotations
 
 import os
 import socket
-from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-import psycopg
-
-from forthwith.database.failures import translated
+from forthwith.database.line import Line
 from forthwith.store.own_names import OWN_NAMES
 from forthwith.store.statements import DEFAULT_SCHEMA, statements
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+
+    import psycopg
 
     from forthwith.database.database import Database
 
-SETTINGS = f"{OWN_NAMES} set statement_timeout = '10s'"
+ANSWER_LIMIT_S = 5.0
 
 
 class PostgresLeases:
@@ -35,7 +34,14 @@ class PostgresLeases:
         lease_s: float,
         renew_interval_s: float | None = None,
     ) -> None:
-        self._database = database
+        # An answer must come well before the lease ends, or else there is time for another connection.
+        answer_limit_s = min(lease_s / 3, ANSWER_LIMIT_S)
+        self._line = Line(
+            database,
+            settings=f"{OWN_NAMES} set statement_timeout = '{int(answer_limit_s * 1000)}ms'",
+            answer_limit_s=answer_limit_s,
+            connect_limit_s=lease_s / 2,
+        )
         self._statements = statements(schema)
         self._registration = {
             "name": name,
@@ -47,57 +53,52 @@ class PostgresLeases:
             "renew_interval_s": renew_interval_s,
         }
         self._lease_s = lease_s
-        self._connection: psycopg.Connection[Any] | None = None
-        self._holds_lock = False
+        # Of the session that holds the lock.
+        self._locked_by: psycopg.AsyncConnection[Any] | None = None
 
-    def register(self) -> int:
+    @property
+    def holds_lock(self) -> bool:
+        """Whether the session holds the advisory lock, as far as is known here."""
+        return self._locked_by is not None and not self._locked_by.closed
+
+    async def register(self) -> int:
         """Register a worker and take its advisory lock. Returns its id."""
-        with self._use() as connection:
-            row = self._row(connection, "register_worker", **self._registration)
+        async with self._line.use() as connection:
+            row = await self._row(connection, "register_worker", **self._registration)
             assert row is not None
-            worker_id, self._holds_lock = row
+            worker_id, locked = row
+            self._locked_by = connection if locked else None
             return int(worker_id)
 
-    def renew(self, worker_id: int) -> bool:
+    async def renew(self, worker_id: int) -> bool:
         """Extend the lease. False: the worker was taken for dead."""
-        with self._use() as connection:
-            if not self._holds_lock:  # a new session; the old one may linger on the server
-                row = self._row(connection, "hold_worker_lock", worker_id=worker_id)
-                self._holds_lock = row is not None and row[0]
-            row = self._row(connection, "renew_lease", worker_id=worker_id, lease_s=self._lease_s)
+        async with self._line.use() as connection:
+            if self._locked_by is not connection:  # a new session; the old one may linger
+                row = await self._row(connection, "hold_worker_lock", worker_id=worker_id)
+                self._locked_by = connection if row is not None and row[0] else None
+            row = await self._row(
+                connection, "renew_lease", worker_id=worker_id, lease_s=self._lease_s
+            )
             return row is not None
 
-    def unregister(self, worker_id: int, *, leaves_jobs: bool) -> None:
+    async def unregister(self, worker_id: int, *, leaves_jobs: bool) -> None:
         """Leave the list of workers or, with jobs left behind, end the lease so that they are rescued."""
-        with self._use() as connection:
+        async with self._line.use() as connection:
             if (
                 leaves_jobs
-                or self._row(connection, "unregister_worker", worker_id=worker_id) is None
+                or await self._row(connection, "unregister_worker", worker_id=worker_id) is None
             ):
-                connection.execute(self._statements["expire_lease"], {"worker_id": worker_id})
+                await connection.execute(self._statements["expire_lease"], {"worker_id": worker_id})
 
-    def close(self) -> None:
+    async def disturbed(self) -> None:
+        """Wait until something befalls the session: most likely it is lost. Renew, then."""
+        await self._line.disturbed()
+
+    async def close(self) -> None:
         """Close the connection, and with it the advisory lock."""
-        connection, self._connection = self._connection, None
-        self._holds_lock = False
-        if connection is not None:
-            with suppress(psycopg.Error, OSError):
-                connection.close()
+        await self._line.close()
 
-    @contextmanager
-    def _use(self) -> Iterator[psycopg.Connection[Any]]:
-        try:
-            if self._connection is None:
-                self._connection = self._database.connect_blocking()
-                with translated():
-                    self._connection.execute(SETTINGS)
-            with translated():
-                yield self._connection
-        except BaseException:
-            self.close()
-            raise
-
-    def _row(
-        self, connection: psycopg.Connection[Any], statement: str, /, **parameters: Any
+    async def _row(
+        self, connection: psycopg.AsyncConnection[Any], statement: str, /, **parameters: Any
     ) -> tuple[Any, ...] | None:
-        return connection.execute(self._statements[statement], parameters).fetchone()
+        return await (await connection.execute(self._statements[statement], parameters)).fetchone()

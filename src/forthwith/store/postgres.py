@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from forthwith.outcome import Outcome
 
 # The hot statements have one right plan, by index, however many rows the table seems to have: its
-# statistics are always out of date. A statement that hangs is as good as a lost connection.
+# statistics are always out of date. A statement that hangs is as good as a lost connection; it ends
+# before the connection does for want of an answer (ANSWER_LIMIT_S of database/watched.py).
 HOT_SETTINGS = f"""
     {OWN_NAMES}
     set enable_seqscan = off;
@@ -38,11 +39,13 @@ HOT_SETTINGS = f"""
     set enable_mergejoin = off;
     set plan_cache_mode = force_generic_plan;
     set jit = off;
-    set statement_timeout = '30s'
+    set statement_timeout = '15s';
+    set idle_in_transaction_session_timeout = '30s'
 """
-UPKEEP_SETTINGS = f"{OWN_NAMES} set jit = off; set statement_timeout = '30s'"
+UPKEEP_SETTINGS = f"{OWN_NAMES} set jit = off; set statement_timeout = '15s'"
 LOOK_BATCH_SIZE = 2000
 LISTEN_PROBE_S = 10.0
+PROBE_LIMIT_S = 10.0
 
 
 class PostgresStore:
@@ -64,7 +67,7 @@ class PostgresStore:
         self._completions = Line(database, settings=HOT_SETTINGS)
         self._upkeep = Line(database, settings=UPKEEP_SETTINGS)
         self._pruning = Line(database, settings=UPKEEP_SETTINGS)
-        self._listening = Line(database)
+        self._listening = Line(database, answer_limit_s=PROBE_LIMIT_S)
         self._transactions = Pool(database)
 
     async def look(self, queues: Sequence[str] | None) -> Outlook:
@@ -250,6 +253,7 @@ class PostgresStore:
         lines = (self._claims, self._completions, self._upkeep, self._pruning, self._listening)
         for line in lines:
             await line.close()
+        self._transactions.hang_up()
         await self._transactions.close()
 
     async def _on(
