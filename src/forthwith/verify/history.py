@@ -49,6 +49,8 @@ class Run:
     ended_s: float | None = None
     """When it ended; None if nobody noted it: the process died, or it still runs."""
     has_effect: bool = False
+    error: str | None = None
+    """The type of the exception that ended it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,8 @@ class WorkerLife:
     asked_to_stop_s: float | None = None
     """When it was first sent SIGTERM."""
     grace_s: float | None = None
+    deletes: str = "never"
+    """Of which of its jobs it keeps no history: `never`, `successful` or `always`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +159,8 @@ class History:
     settled_s: float | None = None
     """How long it took after the last fault until every job was final; None: it did not."""
     settle_limit_s: float = 0.0
+    gathered_s: float | None = None
+    """When all this was read from the database."""
 
     def save(self, path: Path) -> None:
         """Write the history as JSON."""

@@ -15,18 +15,18 @@ import asyncio
 import time
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, LiteralString
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from forthwith.errors import DatabaseUnavailable
-from forthwith.store.statements import in_schema
 from forthwith.verify import record, tasks
 from forthwith.verify.checkers import Verdict, check
 from forthwith.verify.diary import Diary
 from forthwith.verify.history import Call, Fault, History, Result
+from forthwith.verify.system import FORTHWITH, System
 from forthwith.verify.worker_process import LabWorker, WorkerSetup
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ class LabSettings:
     lease_s: float = 3.0
     renew_s: float = 0.3
     grace_s: float = 5.0
-    worker_program: str = "forthwith.verify.worker_main"
+    worker_program: str | None = None
+    """The module to run as a worker; None: the system's."""
 
 
 @dataclass(slots=True)
@@ -77,6 +78,7 @@ class Lab:
     workers: list[LabWorker] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     _faults: list[Fault] = field(default_factory=list)
+    system: System = FORTHWITH
     _diary: Diary | None = None
 
     @property
@@ -117,7 +119,7 @@ class Lab:
             home=self.home,
             options={**defaults, **options},
             environment=dict(environment or {}),
-            program=program or self.settings.worker_program,
+            program=program or self.settings.worker_program or self.system.worker_program,
         )
         worker = LabWorker(name, setup)
         self.workers.append(worker)
@@ -126,7 +128,7 @@ class Lab:
     async def wait_ready(self, *workers: LabWorker, deadline_s: float = 30.0) -> None:
         """Wait until these workers, or all, are registered. Raises `TimeoutError`."""
         names = {worker.name for worker in workers or self.workers if worker.exit_status is None}
-        query = f'select count(*) from "{self.schema}".worker where name = any (%s)'  # noqa: S608 -- checked
+        query = self._query(self.system.ready)
         async with asyncio.timeout(deadline_s), await self.connect() as connection:
             while True:
                 cursor = await connection.execute(query, [list(names)])
@@ -137,7 +139,7 @@ class Lab:
     def make_app(self, url: str) -> forthwith.App:
         """Return another app for producers, which reaches the same queue at this URL."""
         assert self._diary is not None, "made by open_lab"
-        return tasks.lab_app(url, self.schema, self._diary, self.home)
+        return self.system.make_app(url, self.schema, self._diary, self.home)  # type: ignore[no-any-return]
 
     async def connect(self) -> psycopg.AsyncConnection[Any]:
         """Open a connection of the lab's own, direct and in autocommit mode."""
@@ -272,9 +274,9 @@ class Lab:
 
     async def unfinished(self) -> int:
         """Return how many live jobs there are. Raises psycopg's errors."""
-        query = f'select count(*) from "{self.schema}".job'  # noqa: S608 -- a checked name
         async with await self.connect() as connection:
-            [(count,)] = await (await connection.execute(query)).fetchall()
+            cursor = await connection.execute(self._query(self.system.unfinished))
+            [(count,)] = await cursor.fetchall()
             return int(count)
 
     async def settle(self, *, within_s: float = 30.0, seed: int | None = None) -> Verdict:
@@ -314,11 +316,15 @@ class Lab:
                 leases=leases,
                 faults=self.faults,
                 workers=[worker.life for worker in self.workers],
-                jobs=await record.jobs(connection, self.schema),
+                jobs=await record.jobs(connection, self.schema, self.system.jobs),
                 effects=await record.effects(connection, self.schema),
                 settled_s=settled_s,
                 settle_limit_s=within_s,
+                gathered_s=time.monotonic(),
             )
+
+    def _query(self, text: LiteralString) -> sql.Composed:
+        return sql.SQL(text).format(schema=sql.Identifier(self.schema))
 
     async def stop_workers(self) -> None:
         """Ask every worker to stop, and wait for it. Those that do not are killed."""
@@ -342,6 +348,7 @@ async def open_lab(
     settings: LabSettings | None = None,
     proxy: Proxy | None = None,
     server: EmbeddedServer | None = None,
+    system: System = FORTHWITH,
 ) -> AsyncIterator[Lab]:
     """Put the queue of that database and schema under observation; install it if need be.
 
@@ -352,15 +359,24 @@ async def open_lab(
         (home / name).mkdir(parents=True, exist_ok=True)
     url = make_conninfo(url, application_name="lab")
     diary = Diary(home / "diaries" / "lab.jsonl")
-    app = tasks.lab_app(url, schema, diary, home)
+    app = system.make_app(url, schema, diary, home)
     try:
         async with app.open_async():
-            await app.migrate_async()
+            await system.migrate(app)
             lab = Lab(
-                url, schema, home, settings or LabSettings(), app, proxy, server, _diary=diary
+                url,
+                schema,
+                home,
+                settings or LabSettings(),
+                app,
+                proxy,
+                server,
+                system=system,
+                _diary=diary,
             )
             async with await lab.connect() as connection:
-                await connection.execute(in_schema(_audit_sql(), schema).encode())
+                audit = system.audit_sql(schema, lab.settings.lease_s)
+                await connection.execute(audit.encode())
             try:
                 yield lab
             finally:
@@ -368,7 +384,3 @@ async def open_lab(
                     worker.kill()
     finally:
         diary.close()
-
-
-def _audit_sql() -> str:
-    return (resources.files("forthwith.verify") / "audit.sql").read_text("utf-8")

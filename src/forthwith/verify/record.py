@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, LiteralString
 
 from psycopg import sql
 
@@ -23,20 +23,6 @@ AUDIT = """
         coalesce(attempts, 0), coalesce(crashes, 0),
         case when isfinite(lease_until) then extract(epoch from lease_until)::float8 end, name
     from {}.audit order by seq
-"""
-JOBS = """
-    select id, coalesce(args ->> 'key', ''), task, status::text, attempts, crashes, lease_token, (
-        select count(*) from {schema}.failed_attempt
-        where failed_attempt.job_id = job.id and failed_attempt.kind = 'crashed')
-    from (
-        select id, args, task, status::text, attempts, crashes, lease_token
-        from {schema}.finished_job
-        union all
-        select id, args, task, case when worker_id is null then 'todo' else 'doing' end,
-            attempts, crashes, lease_token
-        from {schema}.job
-    ) job
-    order by id
 """
 EFFECTS = "select job_id, lease_token, key from {}.effect order by seq"
 CLOCK_SAMPLES = 5
@@ -63,7 +49,7 @@ def runs(home: Path) -> list[Run]:
             if event["event"] == "effect":
                 found[at] = replace(found[at], has_effect=True)
             elif event["event"] == "end":
-                found[at] = replace(found[at], ended_s=event["s"])
+                found[at] = replace(found[at], ended_s=event["s"], error=event.get("error"))
     return sorted(found.values(), key=lambda run: run.started_s)
 
 
@@ -96,10 +82,11 @@ async def audited(
     return changes, leases
 
 
-async def jobs(connection: psycopg.AsyncConnection[Any], schema: str) -> list[FinalJob]:
-    """Return what the database says of every job."""
-    query = sql.SQL(JOBS).format(schema=sql.Identifier(schema))
-    cursor = await connection.execute(query)
+async def jobs(
+    connection: psycopg.AsyncConnection[Any], schema: str, query: LiteralString
+) -> list[FinalJob]:
+    """Return what the database says of every job. `query` is the system's."""
+    cursor = await connection.execute(sql.SQL(query).format(schema=sql.Identifier(schema)))
     return [FinalJob(*row) for row in await cursor.fetchall()]
 
 

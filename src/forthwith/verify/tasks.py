@@ -21,12 +21,15 @@ POLL_S = 0.02
 
 
 class LabTasks:
-    """Registers the lab's tasks with an app. `home` is the lab's directory."""
+    """The lab's tasks. `home` is the lab's directory."""
 
-    def __init__(self, app: forthwith.App, diary: Diary, home: Path) -> None:
+    def __init__(self, diary: Diary, home: Path, schema: str) -> None:
         self._diary = diary
         self._gates = home / "gates"
-        self._schema = app.connector.schema
+        self._schema = schema
+
+    def register(self, app: forthwith.App) -> None:
+        """Register them with an app."""
         task = app.task
         task(name="work", pass_context=True)(self.work)
         task(name="threaded", pass_context=True)(self.threaded)
@@ -130,10 +133,13 @@ class LabTasks:
             "pid": os.getpid(),
         }
         self._diary.note("start", **details)
+        ended = {"job_id": context.job.id, "token": context.lease_token}
         try:
             yield run
-        finally:
-            self._diary.note("end", job_id=context.job.id, token=context.lease_token)
+        except BaseException as error:
+            self._diary.note("end", **ended, error=type(error).__name__)
+            raise
+        self._diary.note("end", **ended)
 
     def _next_run(self, key: str) -> int:
         """Count the runs of a key over all processes: a directory can be made only once."""
@@ -161,5 +167,5 @@ def open_gate(home: Path, key: str, run: int) -> None:
 def lab_app(url: str, schema: str, diary: Diary, home: Path) -> forthwith.App:
     """Return an app with the lab's tasks."""
     app = forthwith.App(url, schema=schema)
-    LabTasks(app, diary, home)
+    LabTasks(diary, home, schema).register(app)
     return app

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ class LabWorker:
         self.setup = setup
         self.started_s = time.monotonic()
         self._ended_s: float | None = None
+        self._ended = threading.Event()
         self._asked_to_stop_s: float | None = None
         self._frozen_s: float | None = None
         self._faults: list[Fault] = []
@@ -66,6 +68,8 @@ class LabWorker:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        # A worker may end by itself at any time, and the history says when.
+        threading.Thread(target=self._await_end, daemon=True).start()
 
     @property
     def pid(self) -> int:
@@ -75,10 +79,7 @@ class LabWorker:
     @property
     def exit_status(self) -> int | None:
         """The exit status (negative: the signal that ended it); None while it runs."""
-        status = self._process.poll()
-        if status is not None and self._ended_s is None:
-            self._ended_s = time.monotonic()
-        return status
+        return self._process.returncode if self._ended.is_set() else None
 
     @property
     def life(self) -> WorkerLife:
@@ -92,6 +93,7 @@ class LabWorker:
             status,
             self._asked_to_stop_s,
             self.setup.options.get("shutdown_graceful_timeout"),
+            self.setup.options.get("delete_jobs", "never"),
         )
 
     @property
@@ -112,8 +114,7 @@ class LabWorker:
             self._faults.append(Fault("kill", self.name, now_s, now_s))
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        self._process.wait()
-        _ = self.exit_status  # notes when
+        self._ended.wait()
 
     def freeze(self) -> None:
         """Stop the process where it is (SIGSTOP)."""
@@ -140,3 +141,8 @@ class LabWorker:
                 if status is not None:
                     return status
                 await asyncio.sleep(POLL_S)
+
+    def _await_end(self) -> None:
+        self._process.wait()
+        self._ended_s = time.monotonic()
+        self._ended.set()

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from forthwith.verify.checkers import jobs, locks, workers
+from forthwith.verify.checkers import attempts, completions, jobs, locks, workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,8 +31,12 @@ INVARIANTS = (
     Invariant(
         "I3", "Nothing is doing without a live lease for longer than a lease", workers.overdue
     ),
-    Invariant("I4", "Every success has its effect; transactional effects exist once", jobs.effects),
-    Invariant("I5", "One accepted completion a job, with the newest lease token", jobs.completions),
+    Invariant(
+        "I4", "Every success has its effect; each run to its end is counted", attempts.effects
+    ),
+    Invariant(
+        "I5", "One accepted completion a job, of its newest claim's run", completions.completions
+    ),
     Invariant("I6", "Attempts of one lock, or of one job, do not overlap", locks.overlaps),
     Invariant(
         "I7", "Jobs of one lock start in the order in which they were deferred", locks.disorder

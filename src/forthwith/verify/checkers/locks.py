@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
 from typing import TYPE_CHECKING
 
 from forthwith.verify.checkers.timelines import (
+    CLOCK_SLACK_S,
+    Endings,
     changes_of_jobs,
-    harmed_s,
+    defers,
+    ended_s,
     holds,
     locks_of_jobs,
 )
@@ -18,56 +22,93 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from forthwith.verify.checkers.timelines import Hold
-    from forthwith.verify.history import Call, History, Run
+    from forthwith.verify.history import History, Run
 
 
 def overlaps(history: History) -> Iterator[str]:
     """I6: by the database's own record, and by what the tasks noted.
 
-    The code of a worker that was frozen, cut off or killed may still run, or be thought to, when
-    its job runs again: that worker's lease is not valid any more. A healthy worker has no excuse.
+    The code of a worker that was frozen, cut off or killed may still run, or be thought to, when its
+    job runs again: a run counts until its claim has ended, if the worker had given cause for that. A
+    healthy worker has no excuse.
     """
     yield from _overlapping_holds(history)
     yield from _overlapping_runs(history)
 
 
 def disorder(history: History) -> Iterator[str]:
-    """I7: of two jobs of one lock and priority, the one deferred first is claimed first.
+    """I7: of two jobs of one lock, the one deferred first is claimed first, unless the other has the
+    higher priority.
 
     "First" is real time: its defer was answered before the other one was asked for. Jobs that are
     scheduled for later, and those cancelled before their turn, are left out.
     """
-    first_claims: dict[int, int] = {}
-    for job_id, changes in changes_of_jobs(history, archive=False).items():
-        claims = [change.seq for change in changes if change.after == "doing"]
-        if claims:
-            first_claims[job_id] = claims[0]
-    lines: dict[tuple[str, int], list[Call]] = defaultdict(list)
-    for call in history.calls:
+    claims = _first_claims(history)
+    lines: dict[str, list[_Turn]] = defaultdict(list)
+    for job_id, call in defers(history):
         if (
-            call.action == "defer"
-            and call.result == "ok"
+            call.result == "ok"
             and call.lock is not None
             and not call.is_scheduled
-            and call.job_id in first_claims
+            and job_id in claims
         ):
-            lines[call.lock, call.priority].append(call)
-    for (lock, _), calls in lines.items():
-        # Going through the calls by the time at which they were asked for, the latest claim among
-        # those answered before must be earlier than this one's.
-        answered = sorted(calls, key=lambda call: call.returned_s)
-        position, latest, latest_call = 0, -1, None
-        for call in sorted(calls, key=lambda call: call.invoked_s):
-            while position < len(answered) and answered[position].returned_s < call.invoked_s:
-                claim = first_claims[_id(answered[position])]
-                if claim > latest:
-                    latest, latest_call = claim, answered[position]
-                position += 1
-            if latest_call is not None and first_claims[_id(call)] < latest:
+            turn = _Turn(job_id, call.priority, call.invoked_s, call.returned_s, claims[job_id])
+            lines[call.lock].append(turn)
+    for lock, turns in lines.items():
+        yield from _out_of_turn(lock, turns)
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A job in the line of its lock."""
+
+    job_id: int
+    priority: int
+    invoked_s: float
+    returned_s: float
+    claim_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Interval:
+    """The part of a run that its lease covers."""
+
+    run: Run
+    from_s: float
+    to_s: float
+
+
+def _out_of_turn(lock: str, turns: list[_Turn]) -> Iterator[str]:
+    """Go through the turns by the time at which they were asked for. The latest claim among those that
+    were answered before, and whose priority is no lower, must come before this one's.
+    """
+    answered = sorted(turns, key=lambda turn: turn.returned_s)
+    latest: dict[int, _Turn] = {}
+    position = 0
+    for turn in sorted(turns, key=lambda turn: turn.invoked_s):
+        while position < len(answered) and answered[position].returned_s < turn.invoked_s:
+            before = answered[position]
+            known = latest.get(before.priority)
+            if known is None or before.claim_seq > known.claim_seq:
+                latest[before.priority] = before
+            position += 1
+        for before in latest.values():
+            if before.priority >= turn.priority and turn.claim_seq < before.claim_seq:
                 yield (
-                    f"job {call.job_id} of the lock {lock} started before job {latest_call.job_id}, "
+                    f"job {turn.job_id} of the lock {lock} started before job {before.job_id}, "
                     "which was deferred before it"
                 )
+                break
+
+
+def _first_claims(history: History) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for job_id, changes in changes_of_jobs(history, archive=False).items():
+        claims = (change.seq for change in changes if change.after == "doing")
+        first = next(claims, None)
+        if first is not None:
+            found[job_id] = first
+    return found
 
 
 def _overlapping_holds(history: History) -> Iterator[str]:
@@ -88,26 +129,42 @@ def _overlapping_holds(history: History) -> Iterator[str]:
 
 def _overlapping_runs(history: History) -> Iterator[str]:
     locks = locks_of_jobs(history)
-    harmed = harmed_s(history)
-    ends = {(w.name, w.pid): w.ended_s for w in history.workers if w.ended_s is not None}
-    groups: dict[str, list[Run]] = defaultdict(list)
-    for run in history.runs:
-        lock = locks.get(run.job_id)
-        groups[f"lock {lock}" if lock is not None else f"job {run.job_id}"].append(run)
-    for group, runs in groups.items():
-        runs.sort(key=lambda run: run.started_s)
-        for first, second in pairwise(runs):
-            ended_s = first.ended_s or ends.get((first.worker, first.pid), inf)
-            excused = any(
-                harmed.get(run.worker, inf) <= second.started_s for run in (first, second)
-            )
-            if second.started_s < ended_s and not excused:
+    groups: dict[str, list[_Interval]] = defaultdict(list)
+    for interval in _covered(history):
+        lock = locks.get(interval.run.job_id)
+        name = f"job {interval.run.job_id}" if lock is None else f"lock {lock}"
+        groups[name].append(interval)
+    for group, intervals in groups.items():
+        intervals.sort(key=lambda interval: (interval.from_s, interval.to_s))
+        for first, second in pairwise(intervals):
+            if second.from_s < first.to_s:
                 yield (
-                    f"{group}: job {first.job_id} still ran in {first.worker}, which was well, "
-                    f"when job {second.job_id} started in {second.worker}"
+                    f"{group}: job {first.run.job_id} still ran in {first.run.worker}, which was "
+                    f"well, when job {second.run.job_id} started in {second.run.worker}"
                 )
 
 
-def _id(call: Call) -> int:
-    assert call.job_id is not None, "only answered calls are looked at"
-    return call.job_id
+def _covered(history: History) -> Iterator[_Interval]:
+    endings = Endings(history)
+    of_job: dict[int, list[Hold]] = defaultdict(list)
+    for held in holds(history):
+        of_job[held.job_id].append(held)
+    for run in history.runs:
+        to_s = ended_s(run, history)
+        hold = _hold_of(run, of_job[run.job_id], endings)
+        valid_until_s = None if hold is None else endings.valid_until_s(hold)
+        to_s = min(inf if to_s is None else to_s, inf if valid_until_s is None else valid_until_s)
+        if to_s > run.started_s:
+            yield _Interval(run, run.started_s, to_s)
+
+
+def _hold_of(run: Run, held: list[Hold], endings: Endings) -> Hold | None:
+    """Find the claim of a run: by its token or, where there are none, by its worker and time."""
+    if run.lease_token is not None:
+        return next((hold for hold in held if hold.claim.token_after == run.lease_token), None)
+    own = [
+        hold
+        for hold in held
+        if endings.owner(hold) == run.worker and hold.claim.s <= run.started_s + CLOCK_SLACK_S
+    ]
+    return max(own, key=lambda hold: hold.claim.seq, default=None)
