@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -115,8 +116,10 @@ def _parsed(url: str) -> dict[str, Any]:
     try:
         return conninfo_to_dict(url)
     except psycopg.ProgrammingError as error:
+        # libpq quotes the URL, or what it could not read of it: perhaps a password.
+        said = re.sub(r'".*"', '"…"', " ".join(str(error).split()))
         raise InvalidArgument(
             "database",
-            f"is no connection URL that libpq understands ({' '.join(str(error).split())}); "
+            f"is no connection URL that libpq understands ({said}); "
             "write it as postgresql://user:password@host:5432/name",
         ) from None
