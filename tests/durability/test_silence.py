@@ -81,6 +81,14 @@ class TestLine:
             await connection.execute("select 1")
         await line.close()
 
+    async def test_waiting_for_an_answer_takes_no_processor_time(self, database: Database) -> None:
+        line = Line(database)
+        async with line.use() as connection:
+            started_s = time.process_time()
+            await connection.execute("select pg_sleep(1)")
+            assert time.process_time() - started_s < 0.5
+        await line.close()
+
     async def test_waiting_for_notifications_has_no_limit(self, database: Database) -> None:
         line = Line(database, answer_limit_s=0.1)
         async with line.use() as connection:

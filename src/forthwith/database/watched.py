@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 ANSWER_LIMIT_S = 20.0
 CANCEL_LIMIT_S = 0.5
+WAIT_INTERVAL_S = 0.1  # psycopg's own: how often it looks whether the socket is still there
 
 
 class WatchedConnection(psycopg.AsyncConnection[Any]):
@@ -82,6 +83,8 @@ class LineConnection(WatchedConnection):
     async def _answer(self, gen: PQGen[RV], *args: Any, **kwargs: Any) -> RV:
         # As psycopg does it, but for one thing: a cancelled wait ends at once. psycopg would ask the
         # server to cancel, and wait up to ten seconds for what it says. A line drops the connection.
+        if not args:
+            kwargs.setdefault("interval", WAIT_INTERVAL_S)
         try:
             return await wait_async(gen, self.pgconn.socket, *args, **kwargs)
         except asyncio.CancelledError:
