@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from procrastinate import middleware
 from procrastinate.jobs import DeleteJobCondition
 
-from forthwith import upstream
 from forthwith.engine.worker import Worker as EngineWorker
 from forthwith.engine.worker import WorkerSettings
 from forthwith.errors import InvalidArgument, MiddlewareKindMismatch
 from forthwith.options import check_count, check_flag, check_name, check_positive
+from forthwith.periodic_deferrer import PeriodicDeferrer
 from forthwith.planner import Planner
 from forthwith.store.leases import PostgresLeases
 from forthwith.store.postgres import PostgresStore
@@ -146,7 +146,7 @@ class Worker:
         )
 
     async def _defer_periodically(self) -> None:
-        await upstream.DiscreetDeferrer(
+        await PeriodicDeferrer(
             registry=self.app.periodic_registry, **self.app.periodic_defaults
         ).worker()
 
