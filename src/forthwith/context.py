@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 import attr
 from procrastinate import job_context
@@ -12,15 +12,52 @@ from procrastinate import job_context
 from forthwith.errors import ForthwithError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import Callable, Coroutine
+    from types import TracebackType
 
     import psycopg
 
+    from forthwith.connection import AsyncConnection, BlockingConnection
+
 __all__ = ["AbortReason", "JobContext", "Transaction"]
 
-Transaction: TypeAlias = "AbstractAsyncContextManager[psycopg.AsyncConnection[Any]]"
-"""A transaction that the job's completion commits with."""
+
+class Transaction(Protocol):
+    """A transaction that the job's completion commits with: for `async with`, or for `with`."""
+
+    async def __aenter__(self) -> psycopg.AsyncConnection[Any]:
+        """Begin, in an async task."""
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> bool | None:
+        """Complete the job and commit, or roll back."""
+
+    def __enter__(self) -> psycopg.Connection[Any]:
+        """Begin, in a sync task."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> bool | None:
+        """Complete the job and commit, or roll back."""
+
+
+class Completion(Protocol):
+    """What the engine gives a context to complete its job with."""
+
+    def transaction(self) -> Transaction:
+        """Return a transaction of forthwith's."""
+
+    def complete_in(self, connection: object) -> Coroutine[Any, Any, None] | None:
+        """Complete the job in a transaction of the caller's."""
 
 
 class AbortReason(Enum):
@@ -59,8 +96,8 @@ class JobContext(job_context.JobContext):
     timeout_s: float | None = None
     #: When the job times out, by `time.monotonic()`, or None.
     deadline: float | None = None
-    #: How the engine opens `transaction()`; None where it cannot.
-    open_transaction: Callable[[], Transaction] | None = attr.ib(default=None, repr=False)
+    #: What completes the job in a transaction; None where nothing can.
+    completion: Completion | None = attr.ib(default=None, repr=False)
 
     def remaining_s(self) -> float | None:
         """Return the seconds until the job times out (never below zero), or None without timeout.
@@ -72,11 +109,12 @@ class JobContext(job_context.JobContext):
         return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
 
     def transaction(self) -> Transaction:
-        """Open a transaction in which the job's own SQL and its completion commit together.
+        """Open a transaction in which the task's own SQL and the job's completion commit together.
 
         Either both take effect or neither does, so the SQL has its effect exactly once. The job has
         succeeded when the block ends; an exception in the block rolls it back and the job fails or
-        is retried as usual. For async tasks.
+        is retried as usual. `async with` gives an asynchronous psycopg connection; in a sync task,
+        `with` gives a synchronous one.
 
         ```python
         async with context.transaction() as connection:
@@ -84,11 +122,41 @@ class JobContext(job_context.JobContext):
         ```
 
         Raises `LeaseLost`, and commits nothing, if another worker has taken the job over;
-        `ForthwithError` if there is no such transaction here.
+        `ForthwithError` if the run has completed its job already, or is not one of forthwith's
+        worker.
         """
-        if self.open_transaction is None:
+        return self._own_completion("transaction").transaction()
+
+    @overload
+    def complete_in(self, connection: AsyncConnection) -> Coroutine[Any, Any, None]: ...
+    @overload
+    def complete_in(self, connection: BlockingConnection) -> None: ...
+    def complete_in(
+        self, connection: AsyncConnection | BlockingConnection
+    ) -> Coroutine[Any, Any, None] | None:
+        """Record the job's success in your own open transaction: it takes effect with your commit.
+
+        `connection` is psycopg's, SQLAlchemy's (a session, too; over psycopg) or Django's, to the
+        worker's database. With an asynchronous one, await the call. Let it be the last statement of
+        the transaction, and commit before the task returns: a run whose transaction was rolled back
+        fails, or is retried, as usual. The server ends a transaction that idles for 30 seconds after it.
+
+        ```python
+        async with AsyncSession(engine) as session, session.begin():
+            session.add(Payment(amount))
+            await context.complete_in(session)
+        ```
+
+        Raises `LeaseLost` if another worker has taken the job over: let it pass, so that your
+        transaction rolls back. `InvalidArgument` for a connection that cannot be used, or that leads
+        to another database; `ForthwithError` if the run has completed its job already.
+        """
+        return self._own_completion("complete_in").complete_in(connection)
+
+    def _own_completion(self, name: str) -> Completion:
+        if self.completion is None:
             raise ForthwithError(
-                "context.transaction() works in async tasks that a forthwith worker runs on "
-                "PostgreSQL: make the task `async def`, and run it with forthwith's own worker"
+                f"context.{name}() works in tasks that a forthwith worker runs on PostgreSQL: run "
+                "this one with forthwith's own worker"
             )
-        return self.open_transaction()
+        return self.completion

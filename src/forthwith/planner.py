@@ -102,7 +102,7 @@ class Planner:
             lease_token=parts.job.lease_token,
             timeout_s=parts.timeout_s,
             deadline=parts.deadline,
-            open_transaction=parts.open_transaction,
+            completion=parts.completion,
         )
 
 

@@ -191,7 +191,7 @@ class TestFence:
         await worker.release(job)
 
         async def work() -> None:
-            async with worker.store.completing_transaction(job) as transaction:
+            async with worker.store.completing.transaction(job, lambda _id: None) as transaction:
                 await transaction.execute("insert into effect values ('done')")
 
         with pytest.raises(LeaseLost):

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import procrastinate
 import procrastinate.testing
-import psycopg
 import pytest
 from procrastinate.job_context import AbortReason as Stock
 
 from forthwith.context import AbortReason, JobContext
 from forthwith.errors import ForthwithError
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 
 def context_with(**fields: Any) -> JobContext:
@@ -64,17 +59,7 @@ def test_remaining_time_counts_down_to_zero() -> None:
     assert context_with(deadline=time.monotonic() - 1).remaining_s() == 0
 
 
-def test_without_an_engine_there_is_no_transaction_and_the_error_says_why() -> None:
-    with pytest.raises(ForthwithError, match="async def"):
-        context_with().transaction()
-
-
-async def test_the_engine_opens_the_transaction(empty_database_url: str) -> None:
-    @contextlib.asynccontextmanager
-    async def transaction() -> AsyncIterator[psycopg.AsyncConnection[Any]]:
-        async with await psycopg.AsyncConnection.connect(empty_database_url) as connection:
-            yield connection
-
-    async with context_with(open_transaction=transaction).transaction() as connection:
-        cursor = await connection.execute("select 1")
-        assert await cursor.fetchone() == (1,)
+@pytest.mark.parametrize("call", [JobContext.transaction, lambda own: own.complete_in(object())])
+def test_without_an_engine_there_is_no_transaction_and_the_error_says_why(call: Any) -> None:
+    with pytest.raises(ForthwithError, match="forthwith's own worker"):
+        call(context_with())

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from forthwith.engine.ports import JobStore
+    from forthwith.job import ClaimedJob
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,11 @@ class Completer:
         """Take several in."""
         for outcome in outcomes:
             self.add(outcome)
+
+    def was_completed(self, job: ClaimedJob) -> None:
+        """Take note that a job's own transaction has recorded its success."""
+        if job.lock is not None or job.crashes:
+            self._on_freed()
 
     async def settled(self) -> None:
         """Wait until the next flush has ended, or a moment if there is nothing to flush."""

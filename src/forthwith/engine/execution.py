@@ -10,22 +10,18 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from forthwith.context import AbortReason
+from forthwith.engine.completion import Completion
 from forthwith.engine.isolation import Isolated
 from forthwith.engine.plan import ContextParts
-from forthwith.errors import LeaseLost
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
     from concurrent.futures import Executor
-
-    import psycopg
 
     from forthwith.context import JobContext
     from forthwith.engine.plan import TaskPlan
     from forthwith.engine.ports import JobStore
     from forthwith.job import ClaimedJob
-
-from contextlib import asynccontextmanager
 
 
 class TimedOut(TimeoutError):  # noqa: N818 -- what happened, as Procrastinate names its exceptions
@@ -35,15 +31,15 @@ class TimedOut(TimeoutError):  # noqa: N818 -- what happened, as Procrastinate n
 class Execution:
     """A job that runs. It ends by returning or raising; nothing in here touches the job's state."""
 
-    __slots__ = ("abort_reason", "committed", "deadline", "job", "plan", "runner")
+    __slots__ = ("abort_reason", "completion", "deadline", "job", "plan", "runner")
 
     def __init__(self, job: ClaimedJob) -> None:
         self.job = job
         self.plan: TaskPlan | None = None
         self.runner: asyncio.Task[Any] | None = None
         self.abort_reason: AbortReason | None = None
-        self.committed = False
-        """The task's own transaction has completed the job already."""
+        self.completion: Completion | None = None
+        """Where the task may complete the job itself, if it has a context."""
         self.deadline: float | None = None
 
     def why_abort(self) -> AbortReason | None:
@@ -117,6 +113,7 @@ class Execution:
         return TimedOut(f"{plan.name} ran longer than its timeout of {plan.timeout_s:g} s")
 
     def _context(self, plan: TaskPlan, arguments: dict[str, Any], store: JobStore) -> JobContext:
+        self.completion = Completion(self.job, store, self.why_abort)
         return plan.make_context(
             ContextParts(
                 job=self.job,
@@ -124,22 +121,9 @@ class Execution:
                 abort_reason=self.why_abort,
                 timeout_s=plan.timeout_s,
                 deadline=self.deadline,
-                open_transaction=(
-                    functools.partial(self._transaction, store) if plan.is_async else None
-                ),
+                completion=self.completion,
             )
         )
-
-    @asynccontextmanager
-    async def _transaction(self, store: JobStore) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
-        if self.committed:
-            raise LeaseLost(
-                f"Job {self.job.id} has completed with its first transaction: "
-                "do all of its work in one `async with context.transaction()` block"
-            )
-        async with store.completing_transaction(self.job) as connection:
-            yield connection
-        self.committed = True
 
 
 def _outright(call: Callable[[], Any]) -> Any:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from forthwith.context import AbortReason, JobContext, Transaction
+    from forthwith.context import AbortReason, Completion, JobContext
     from forthwith.job import ClaimedJob
 
 
@@ -56,4 +56,4 @@ class ContextParts:
     abort_reason: Callable[[], AbortReason | None]
     timeout_s: float | None
     deadline: float | None
-    open_transaction: Callable[[], Transaction] | None
+    completion: Completion

@@ -5,11 +5,13 @@ Every method that talks to the database raises `DatabaseUnavailable` where tryin
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from enum import Enum
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from contextlib import AbstractAsyncContextManager
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
+    from datetime import datetime
 
     import psycopg
 
@@ -57,6 +59,56 @@ class Rescued(NamedTuple):
     fate: str
 
 
+class Fate(Enum):
+    """What became of the transaction in which a run completed its job."""
+
+    OPEN = "open"  #: it has not ended
+    COMMITTED = "committed"
+    ROLLED_BACK = "rolled back"  #: or the savepoint around the completion
+
+
+class Place(NamedTuple):
+    """Which database a transaction is in."""
+
+    server_started_at: datetime
+    database_oid: int
+
+
+class OtherDatabase(Exception):  # noqa: N818 -- a signal between us, not for users
+    """The caller's transaction is in another place."""
+
+
+class Completing(Protocol):
+    """Completions in transactions that a task's own SQL commits with.
+
+    The fenced statement runs at the end of a block, or when asked, and raises `LeaseLost`. The id of
+    the transaction is told before the commit, so that somebody can ask what became of it.
+    """
+
+    def transaction(
+        self, job: ClaimedJob, note: Callable[[str], None]
+    ) -> AbstractAsyncContextManager[psycopg.AsyncConnection[Any]]: ...
+
+    def transaction_blocking(
+        self, job: ClaimedJob, note: Callable[[str], None]
+    ) -> AbstractContextManager[psycopg.Connection[Any]]: ...
+
+    def is_async(self, connection: object) -> bool: ...
+
+    async def complete_in(
+        self, job: ClaimedJob, connection: object, place: Place, earlier: str | None
+    ) -> str:
+        """Return the transaction's id. `earlier` is one that was tried before. Raises `OtherDatabase`."""
+
+    def complete_in_blocking(
+        self, job: ClaimedJob, connection: object, place: Place, earlier: str | None
+    ) -> str: ...
+
+    async def place(self, *, afresh: bool = False) -> Place: ...
+
+    async def fate_of(self, job: ClaimedJob, transaction_id: str) -> Fate: ...
+
+
 class JobStore(Protocol):
     """The statements that a worker runs."""
 
@@ -81,9 +133,8 @@ class JobStore(Protocol):
 
     async def mark_started(self, job: ClaimedJob) -> bool: ...
 
-    def completing_transaction(
-        self, job: ClaimedJob
-    ) -> AbstractAsyncContextManager[psycopg.AsyncConnection[object]]: ...
+    @property
+    def completing(self) -> Completing: ...
 
     async def release_orphans(self, worker_id: int, known_ids: Sequence[int]) -> list[int]: ...
 

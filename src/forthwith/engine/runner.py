@@ -193,12 +193,33 @@ class Runners:
         except GeneratorExit:
             raise
         except BaseException as error:
-            outcome = self._outcome_of(error, execution, plan)
+            outcome = await self._conclude(execution, plan, error)
         else:
-            outcome = Succeeded(job)
+            outcome = await self._conclude(execution, plan, None)
         if logger.isEnabledFor(logging.INFO):
-            _log(outcome, time.monotonic() - started_s)
-        return None if execution.committed else outcome
+            _log(outcome or Succeeded(job), time.monotonic() - started_s)
+        return outcome
+
+    async def _conclude(
+        self, execution: Execution, plan: TaskPlan, error: BaseException | None
+    ) -> Outcome | None:
+        """Make the outcome; None if the task has completed the job itself."""
+        completion = execution.completion
+        if completion is not None and await completion.is_committed():
+            self._completer.was_completed(execution.job)
+            if error is not None:
+                logger.warning(
+                    "Job %d (%s) raised %r after it had succeeded with its own transaction",
+                    execution.job.id,
+                    execution.job.task,
+                    error,
+                )
+            return None
+        if error is None and completion is not None:
+            error = completion.omission()
+        return (
+            Succeeded(execution.job) if error is None else self._outcome_of(error, execution, plan)
+        )
 
     async def _may_start(self, job: ClaimedJob) -> bool:
         """Record the start of a job that must not run twice. Not sure means not started."""

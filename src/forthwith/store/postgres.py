@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import time
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import sql
 
-from forthwith.database.failures import translated
 from forthwith.database.line import Line
-from forthwith.database.pool import Pool
 from forthwith.engine.ports import Outlook, Rescued, Share
 from forthwith.engine.watch import Look, Sighting
-from forthwith.errors import LeaseLost
 from forthwith.job import ClaimedJob
-from forthwith.outcome import Succeeded
-from forthwith.store.own_names import OWN_NAMES, own_names
+from forthwith.store.completing import Completing
+from forthwith.store.own_names import OWN_NAMES
 from forthwith.store.recording import Recording
 from forthwith.store.statements import DEFAULT_SCHEMA, channel_of, statements
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from forthwith.database.database import Database
     from forthwith.engine.watch import Gone
@@ -68,7 +64,7 @@ class PostgresStore:
         self._upkeep = Line(database, settings=UPKEEP_SETTINGS)
         self._pruning = Line(database, settings=UPKEEP_SETTINGS)
         self._listening = Line(database, answer_limit_s=PROBE_LIMIT_S)
-        self._transactions = Pool(database)
+        self.completing = Completing(database, self._upkeep, schema=schema, keeps=keeps)
 
     async def look(self, queues: Sequence[str] | None) -> Outlook:
         async with self._claims.use() as connection:
@@ -177,26 +173,6 @@ class PostgresStore:
             )
             return await cursor.fetchone() is not None
 
-    @asynccontextmanager
-    async def completing_transaction(
-        self, job: ClaimedJob
-    ) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
-        recording = Recording([Succeeded(job)], self._keeps)
-        async with self._transactions.lent() as connection, connection.transaction():
-            yield connection
-            with translated():
-                await self._complete_within(connection, recording, job.id)
-
-    async def _complete_within(
-        self, connection: psycopg.AsyncConnection[Any], recording: Recording, job_id: int
-    ) -> None:
-        async with own_names(connection):
-            cursor = await self._on(connection, "complete", **recording.ends)
-            if await cursor.fetchone() is None:
-                raise LeaseLost
-            if locks := recording.locks_of({job_id}):
-                await self._on(connection, "advance_lines", locks=locks)
-
     async def release_orphans(self, worker_id: int, known_ids: Sequence[int]) -> list[int]:
         async with self._upkeep.use() as connection:
             cursor = await self._on(
@@ -253,8 +229,7 @@ class PostgresStore:
         lines = (self._claims, self._completions, self._upkeep, self._pruning, self._listening)
         for line in lines:
             await line.close()
-        self._transactions.hang_up()
-        await self._transactions.close()
+        await self.completing.close()
 
     async def _on(
         self, connection: psycopg.AsyncConnection[Any], name: str, /, **parameters: Any
