@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -33,12 +34,13 @@ class LeaseKeeper:
         *,
         renew_interval_s: float,
         on_lost: Callable[[int], None],
-        on_renewed: Callable[[], None],
+        lease_s: float = 30.0,
     ) -> None:
         self._store = store
         self._renew_interval_s = renew_interval_s
+        self._lease_s = lease_s
+        self._valid_until_s = 0.0
         self._on_lost = on_lost
-        self._on_renewed = on_renewed
         self._backoff = Backoff(limit_s=0.5)
         self._thread = threading.Thread(target=self._run, name="forthwith-lease", daemon=True)
         self._registered: Future[None] = Future()
@@ -50,6 +52,14 @@ class LeaseKeeper:
         self._patience_s = 0.0
         self.worker_id = 0
         """Under which claims are made. It changes when the worker was taken for dead."""
+
+    def holds(self, worker_id: int) -> bool:
+        """Whether the lease of that worker is ours and has not run out, as far as we can tell here.
+
+        Right after a freeze, or while the database is away for long, it may have run out, though we
+        have not been told yet: others may have the jobs that it covers.
+        """
+        return worker_id == self.worker_id and time.monotonic() < self._valid_until_s
 
     async def start(self) -> None:
         """Register, then keep the lease in the background. Raises what registering raises."""
@@ -99,11 +109,13 @@ class LeaseKeeper:
         await self._store.close()
 
     async def _keep(self) -> None:
+        started_s = time.monotonic()
         try:
             self.worker_id = await self._store.register()
         except BaseException as error:
             self._registered.set_exception(error)
             return
+        self._valid_until_s = started_s + self._lease_s
         self._registered.set_result(None)
         wait_s = self._renew_interval_s
         while not await self._stopped_within(wait_s):
@@ -116,8 +128,8 @@ class LeaseKeeper:
                     "Could not renew the lease, trying again in %.2f s: %s", wait_s, error
                 )
             else:
+                self._valid_until_s = started_s + self._lease_s
                 wait_s = self._until_next(started_s)
-            self._on_renewed()
 
     async def _stopped_within(self, wait_s: float) -> bool:
         """Wait until the next renewal is due. The loss of the session makes it due at once."""
