@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import secrets
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
-from forthwith.database.embedded import open_embedded
+from forthwith.database.embedded import EmbeddedServer, open_embedded
 from forthwith.verify.lab import Lab, LabSettings, open_lab
 from tests.conftest import HAS_FAILED
 from tests.support.effects import Effects
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from pathlib import Path
-
-    import psycopg
 
 
 @pytest.fixture
@@ -37,6 +37,14 @@ def set_flag(connection: psycopg.AsyncConnection[Any]) -> Callable[..., Awaitabl
     return set_flag
 
 
+@pytest.fixture(scope="module")
+def hurt_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """A PostgreSQL that the tests of a module hurt one after the other: `make_lab(server=hurt_server)`."""
+    server = open_embedded(tmp_path_factory.mktemp("hurt"), linger_s=0.1)
+    yield server
+    server.remove()
+
+
 @pytest.fixture
 async def make_lab(
     database_url: str, tmp_path: Path, request: pytest.FixtureRequest
@@ -44,17 +52,22 @@ async def make_lab(
     """Open a lab: `lab = await make_lab(lease_s=1.0, proxy=True, server="own")`.
 
     `server="own"` gives it an embedded PostgreSQL of its own, `lab.server`, to be stopped and
-    killed; otherwise it works on the test's database. `proxy=True` puts a proxy before it. The rest
-    are LabSettings. After a failed test the workers' logs are printed.
+    killed, and `server=hurt_server` a new database on that one; otherwise it works on the test's
+    database. `proxy=True` puts a proxy before it. The rest are LabSettings. After a failed test the
+    workers' logs are printed.
     """
     async with AsyncExitStack() as stack:
 
-        async def make(*, proxy: bool = False, server: str = "shared", **settings: Any) -> Lab:
-            own = None
-            if server == "own":
+        async def make(
+            *, proxy: bool = False, server: str | EmbeddedServer = "shared", **settings: Any
+        ) -> Lab:
+            own, url = None, database_url
+            if isinstance(server, EmbeddedServer):
+                own, url = server, _new_database(server)
+            elif server == "own":
                 own = open_embedded(tmp_path / "server", linger_s=0.1)
                 stack.callback(own.remove)
-            url = database_url if own is None else own.url
+                url = own.url
             between = None
             if proxy:
                 from forthwith.verify.proxy import Proxy
@@ -73,6 +86,14 @@ async def make_lab(
             return lab
 
         yield make
+
+
+def _new_database(server: EmbeddedServer) -> str:
+    name = f"lab_{secrets.token_hex(4)}"
+    server.start()  # the test before may have left it dead
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute(f"create database {name}")
+    return server.database_url(name)
 
 
 def _print_logs(lab: Lab, request: pytest.FixtureRequest) -> None:

@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
+import signal
+import time
 from contextlib import suppress
 from functools import partial
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
-from forthwith.database.embedded import open_embedded
-from forthwith.store.migrate import migrate
+from tests.durability.steady_load import (
+    assert_undisturbed,
+    claim_times_s,
+    defer_again,
+    steady_load,
+    wait_heard,
+    wait_listening,
+)
 from tests.store.virtual_worker import defer, new_job, run, status
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Awaitable, Callable
 
     from forthwith.database.embedded import EmbeddedServer
+    from forthwith.verify.lab import Lab
     from tests.support.effects import Effects
     from tests.support.worker_process import WorkerProcess
 
+    MakeLab = Callable[..., Awaitable[Lab]]
     MakeWorkerProcess = Callable[..., WorkerProcess]
     WaitUntil = Callable[..., Awaitable[Any]]
     Connection = psycopg.AsyncConnection[Any]
@@ -38,52 +50,142 @@ where datname = current_database() and application_name = 'forthwith' and pid <>
 """
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[EmbeddedServer]:
-    """A PostgreSQL of the test's own, to be stopped and started."""
-    server = open_embedded(tmp_path / "home", linger_s=0.1)
-    yield server
-    server.remove()
+RETURN_MAX_S = 10.0
+BACKEND = """
+select pid from pg_stat_activity where datname = current_database() and application_name = %s limit 1
+"""
+TERMINATE_WORKERS = """
+select count(pg_terminate_backend(pid)) from pg_stat_activity
+where datname = current_database() and application_name like 'worker-%'
+"""
+SLOW_POLL_S = 600.0
+
+
+async def stop_and_start(lab: Lab, *modes: str) -> None:
+    """Restart the server, once for each mode, one after the other."""
+    assert lab.server is not None
+    for mode in modes:
+        with lab.fault("restart", "database"):
+            await asyncio.to_thread(lab.server.stop, mode)
+            await asyncio.to_thread(lab.server.start)
+
+
+async def kill_postmaster(lab: Lab) -> None:
+    """Kill the postmaster; its children outlive it for a moment."""
+    assert lab.server is not None
+    with lab.fault("crash", "database"):
+        os.kill(lab.server.pid() or 0, signal.SIGKILL)
+        await asyncio.to_thread(lab.server.start)
+
+
+async def kill_backend(lab: Lab) -> None:
+    """Kill one backend: PostgreSQL ends all the others too, and starts anew by itself."""
+    async with await lab.connect() as connection:
+        [pid] = await (await connection.execute(BACKEND, ["worker-1"])).fetchone() or [0]
+        with lab.fault("crash", "database"):
+            os.kill(pid, signal.SIGKILL)
+            with suppress(psycopg.OperationalError):
+                while True:  # until it has noticed
+                    await connection.execute("select 1")
+            await answering(lab)
+
+
+async def terminate_backends(lab: Lab) -> None:
+    """Terminate every backend that serves a worker."""
+    async with await lab.connect() as connection:
+        with lab.fault("terminate", "connections") as ongoing:
+            [(ongoing.hits,)] = await (await connection.execute(TERMINATE_WORKERS)).fetchall()
+    assert ongoing.hits > 0
+
+
+async def answering(lab: Lab) -> None:
+    """Wait until the server takes connections."""
+    while True:
+        with suppress(psycopg.OperationalError):
+            async with await lab.connect():
+                return
+        await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "restart"),
+    [
+        ("fast stop", lambda lab: stop_and_start(lab, "fast")),
+        ("immediate stop", lambda lab: stop_and_start(lab, "immediate")),
+        ("two stops at once", lambda lab: stop_and_start(lab, "fast", "immediate")),
+        ("postmaster killed", kill_postmaster),
+        ("backend killed", kill_backend),
+        ("backends terminated", terminate_backends),
+    ],
+)
+async def test_restart_under_load_loses_nothing_and_rescues_nobody(
+    name: str,
+    restart: Callable[[Lab], Awaitable[None]],
+    make_lab: MakeLab,
+    hurt_server: EmbeddedServer,
+    wait_until: WaitUntil,
+    record_figure: Callable[[str, float, str], None],
+) -> None:
+    lab = await make_lab(server=hurt_server)
+    workers = [
+        lab.start_worker(
+            queues=["default", f"worker-{number}"], fetch_job_polling_interval=SLOW_POLL_S
+        )
+        for number in (1, 2, 3)
+    ]
+    await lab.wait_ready()
+    held = await lab.defer("gate", "held", priority=1)
+    backlog = [{"key": f"backlog {number}", "run_s": 0.05} for number in range(400)]
+    await lab.defer_batch("work", backlog, priority=-1)
+    async with steady_load(lab) as load:
+        await wait_until(lambda: len(lab.starts()) > 50)
+        await wait_until(lambda: lab.starts(held))
+        await restart(lab)
+        back_s = time.monotonic()
+        await wait_listening(lab, *workers)
+        listening_s = time.monotonic() - back_s
+        await wait_until(lambda: load.last_accepted_s > back_s)
+        deferred_s = load.last_accepted_s - back_s
+    await wait_heard(lab, *workers)
+    lab.open_gate("held")
+    verdict = await lab.settle()
+    assert verdict.ok, verdict.text()
+    assert_undisturbed(verdict.history)
+    claims_s = [min(claim_times_s(verdict.history, worker, back_s)) for worker in workers]
+    record_figure(f"{name}: claims again, median of the workers", median(claims_s), "s")
+    record_figure(f"{name}: claims again, slowest worker", max(claims_s), "s")
+    record_figure(f"{name}: all listen again", listening_s, "s")
+    record_figure(f"{name}: a busy producer's defer is accepted again", deferred_s, "s")
+    assert max(*claims_s, listening_s) < RETURN_MAX_S
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
 async def test_worker_outlives_a_restart_and_commits_what_ran_meanwhile(
-    mode: str,
-    server: EmbeddedServer,
-    tmp_path: Path,
-    make_worker_process: MakeWorkerProcess,
-    wait_until: WaitUntil,
+    mode: str, make_lab: MakeLab, hurt_server: EmbeddedServer, wait_until: WaitUntil
 ) -> None:
-    ended, still_runs = tmp_path / "ended", tmp_path / "still_runs"
-    async with await psycopg.AsyncConnection.connect(server.url, autocommit=True) as connection:
-        await migrate(connection)
-        ids = await defer(connection, waiting_for(ended), waiting_for(still_runs))
-    worker = make_worker_process(
-        APP, environment={"FORTHWITH_DATABASE_URL": server.url}, concurrency=2
-    )
-    await wait_until(still_runs.with_suffix(".runs").exists)
-    await wait_until(ended.with_suffix(".runs").exists)
-
-    await asyncio.to_thread(server.stop, mode)
-    ended.touch()
-    await wait_until(ended.with_suffix(".done").exists)
-    await wait_until(lambda: "Could not record 1 outcomes" in worker.output())
-    await asyncio.to_thread(server.start)
-
-    async with await psycopg.AsyncConnection.connect(server.url, autocommit=True) as connection:
-        await wait_until(lambda: status_is(connection, ids[0], "succeeded"))
-        assert await status(connection, ids[1]) == "doing"
-        still_runs.touch()
-        await wait_until(lambda: status_is(connection, ids[1], "succeeded"))
-        [after] = await defer(connection, waiting_for(ended))
-        await wait_until(lambda: status_is(connection, after, "succeeded"))
-        for job_id in (*ids, after):
-            assert await run(connection, "list_attempts", job_id=job_id) == []
-        workers = await run(connection, "list_workers")
-        assert [row[3] for row in workers] == [worker.pid]
-    assert still_runs.with_suffix(".runs").read_text() == "x"
-    assert ended.with_suffix(".runs").read_text() == "xx"
-    assert worker.exit_status is None
+    lab = await make_lab(server=hurt_server)
+    worker = lab.start_worker(concurrency=4)
+    ids = {key: await lab.defer("gate", key) for key in ("ends", "goes on")}
+    ids["in a thread"] = await lab.defer("gate_in_thread", "in a thread")
+    await wait_until(lambda: len(lab.starts()) == 3)
+    with lab.fault("outage", "database"):
+        await asyncio.to_thread(hurt_server.stop, mode)
+        lab.open_gate("ends")
+        lab.open_gate("in a thread")
+        await wait_until(lambda: lab.starts(ids["in a thread"])[0].ended_s)
+        await wait_until(lambda: re.search("Could not record [12] outcomes", worker.output()))
+        await asyncio.to_thread(hurt_server.start)
+    async with await lab.connect() as connection:
+        await wait_until(lambda: status_is(connection, ids["ends"], "succeeded"))
+        await wait_until(lambda: status_is(connection, ids["in a thread"], "succeeded"))
+        assert await status(connection, ids["goes on"]) == "doing"
+        lab.open_gate("goes on")
+        await wait_until(lambda: status_is(connection, ids["goes on"], "succeeded"))
+        await defer_again(lab, "work", "after")
+    verdict = await lab.settle()
+    assert verdict.ok, verdict.text()
+    assert_undisturbed(verdict.history)
+    assert len(verdict.history.leases) == 1
 
 
 async def test_worker_goes_on_after_all_of_its_connections_were_terminated(
@@ -141,11 +243,6 @@ async def test_refused_connections_keep_a_worker_waiting_and_no_longer(
         await outside.execute(f'alter database "{database}" allow_connections true')
     await wait_until(lambda: status_is(connection, job_id, "succeeded"))
     assert worker.exit_status is None
-
-
-def waiting_for(path: Path) -> Any:
-    """Return a job that runs until the file is there."""
-    return new_job(task="wait_for_file", args=f'{{"path": "{path}"}}')
 
 
 def note(key: str) -> Any:

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import psycopg
-import psycopg_pool
 from psycopg import errors
 
 from forthwith.errors import (
@@ -21,15 +20,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # psycopg files most of what passes by itself under OperationalError: lost connections, shutdown,
-# deadlocks, serialization failures, timeouts, a full disk, too many clients. These are the others.
+# deadlocks, serialization failures, timeouts, a full disk, too many clients; the pool's own errors are in
+# that class, too. These are the others.
 TRANSIENT = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
     errors.ReadOnlySqlTransaction,  # a standby, before a failover has reached the URL
-    psycopg_pool.PoolTimeout,
-    psycopg_pool.PoolClosed,
+    errors.TransactionTimeout,
+    errors.IdleInTransactionSessionTimeout,
+    # Somebody changed the session under us, such as a pooler's DISCARD ALL. A new one is as it should be.
+    errors.InvalidSqlStatementName,
+    errors.DuplicatePreparedStatement,
+    errors.InternalError_,  # an object was changed or dropped while a statement used it
     OSError,
 )
+# And these are in that class, but are the statement's own fault.
+LASTING = (
+    errors.ProgramLimitExceeded,
+    errors.StatementTooComplex,
+    errors.TooManyColumns,
+    errors.TooManyArguments,
+)
+# Functions of the server whose errors pass by themselves although their code says otherwise: a
+# prepared statement's plan is out of date; transaction ids have run out until a vacuum ends.
+TRANSIENT_SOURCES = frozenset({"RevalidateCachedQuery", "GetNewTransactionId", "GetNewMultiXactId"})
 MISSING = (
     errors.UndefinedTable,
     errors.InvalidSchemaName,
@@ -48,16 +62,27 @@ def translated() -> Iterator[None]:
     """
     try:
         yield
-    except TRANSIENT as error:
-        raise DatabaseUnavailable(_unavailable(error)) from error
-    except MISSING as error:
-        raise SchemaMissing from error
-    except OUTDATED as error:
-        raise SchemaTooOld from error
-    except errors.InsufficientPrivilege as error:
-        raise NotPermitted(_not_permitted(error)) from error
-    except psycopg.Error as error:
-        raise ConnectorException(f"The database refused a statement: {_text(error)}") from error
+    except (psycopg.Error, OSError) as error:
+        raise _ours(error) from error
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether what failed may pass by itself, so that trying again on a new connection helps."""
+    if isinstance(error, psycopg.Error) and error.diag.source_function in TRANSIENT_SOURCES:
+        return True
+    return isinstance(error, TRANSIENT) and not isinstance(error, LASTING)
+
+
+def _ours(error: psycopg.Error | OSError) -> ConnectorException:
+    if is_transient(error):
+        return DatabaseUnavailable(_unavailable(error))
+    if isinstance(error, MISSING):
+        return SchemaMissing()
+    if isinstance(error, OUTDATED):
+        return SchemaTooOld()
+    if isinstance(error, errors.InsufficientPrivilege):
+        return NotPermitted(_not_permitted(error))
+    return ConnectorException(f"The database refused a statement: {_text(error)}")
 
 
 def _unavailable(error: BaseException) -> str:

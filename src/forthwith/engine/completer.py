@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from forthwith.engine.backoff import Backoff
-from forthwith.errors import DatabaseUnavailable
+from forthwith.errors import DatabaseUnavailable, NotPermitted, SchemaError
 from forthwith.outcome import Failed, Outcome, Released, Retry, failure_of
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FLUSH_MAX = 4000
+# What passes by itself, or by what an operator does, whatever the outcomes are: they are kept until then.
+MENDED_OUTSIDE = (DatabaseUnavailable, SchemaError, NotPermitted)
 
 
 class Completer:
@@ -101,7 +103,7 @@ class Completer:
         try:
             accepted = await self._persist(outcomes)
         except Exception as error:
-            await self._flush_singly(outcomes, error)
+            await self._flush_halves(outcomes, error)
             return
         self._report(outcomes, accepted)
 
@@ -111,7 +113,7 @@ class Completer:
         while True:
             try:
                 accepted = await self._store.complete(outcomes, repeated=repeated)
-            except DatabaseUnavailable as error:
+            except MENDED_OUTSIDE as error:
                 wait_s = self._backoff.next_s()
                 logger.warning(
                     "Could not record %d outcomes, keeping them and trying again in %.2f s: %s",
@@ -125,10 +127,12 @@ class Completer:
                 self._backoff.reset()
                 return accepted
 
-    async def _flush_singly(self, outcomes: list[Outcome], error: Exception) -> None:
+    async def _flush_halves(self, outcomes: list[Outcome], error: Exception) -> None:
+        """Find what the database refuses: the others must not suffer, nor wait for each of them."""
         if len(outcomes) > 1:
-            for outcome in outcomes:
-                await self._flush([outcome])
+            middle = len(outcomes) // 2
+            await self._flush(outcomes[:middle])
+            await self._flush(outcomes[middle:])
             return
         (outcome,) = outcomes
         logger.error("The outcome of job %d could not be recorded: %r", outcome.job.id, error)
