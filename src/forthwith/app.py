@@ -12,9 +12,10 @@ from forthwith import upstream
 from forthwith.blueprint import Blueprint
 from forthwith.connector import Connector
 from forthwith.database.database import Database
-from forthwith.errors import InvalidArgument, TaskNotFound
+from forthwith.engine.departure import departure_of_process
+from forthwith.errors import ForthwithError, InvalidArgument, TaskNotFound
 from forthwith.job_manager import ARGUMENTS_BYTES_MAX, JobManager
-from forthwith.options import check_count, check_positive
+from forthwith.options import check_count, check_name, check_positive
 from forthwith.schema_manager import SchemaManager
 from forthwith.store.statements import DEFAULT_SCHEMA, check_schema_name
 from forthwith.task import configure_task
@@ -163,7 +164,7 @@ class App(Blueprint, procrastinate.App):
         `allow_unknown` is False, and `InvalidArgument`.
         """
         upstream.import_tasks(self)
-        task = self.tasks.get(name)
+        task = self.tasks.get(check_name("name", name))
         if task is not None:
             return task.configure(**options)
         if not allow_unknown:
@@ -189,6 +190,24 @@ class App(Blueprint, procrastinate.App):
         upstream.import_tasks(self)
         stuck: int | None = await self._worker(**options).run()
         return stuck
+
+    def run_worker(self, **options: Any) -> None:
+        """Open the app and run a worker, with `run_worker_async`'s options, in an event loop of its own.
+
+        Once SIGTERM or SIGINT has come, all of that is over five seconds after the grace period at the
+        latest: what is left in the loop then, such as a task that cannot be cancelled, ends with the
+        process. With `install_signal_handlers=False` signals are the caller's affair.
+        """
+        with departure_of_process() as departure:
+            try:
+                super().run_worker(**options)
+            except SystemExit as error:
+                raise ForthwithError(
+                    f"SystemExit({error.code!r}) was raised in the worker's event loop, by an asyncio task "
+                    "that somebody started: the worker has left. To stop a worker, use signals"
+                ) from error
+            finally:
+                departure.call_off()
 
     def _worker(self, **options: Unpack[WorkerOptions]) -> Any:
         merged: dict[str, Any] = {**self.worker_defaults, **options}

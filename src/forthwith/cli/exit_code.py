@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Self
 
+from forthwith.engine.departure import ABRUPT_EXIT_CODE
+
 
 class ExitCode(IntEnum):
     """The code that a command leaves with. `meaning` is the sentence that the help shows."""
@@ -16,6 +18,10 @@ class ExitCode(IntEnum):
     DATABASE_UNAVAILABLE = 4, "the database could not be reached"
     SCHEMA_MISMATCH = 5, "the schema is missing, too old or too new (see `forthwith migrate`)"
     JOB_NOT_FOUND = 6, "there is no job with this id"
+    ABRUPT = (
+        ABRUPT_EXIT_CODE,
+        "a worker was told to stop, and a task blocked its event loop: it gave its jobs back and left",
+    )
     INTERRUPTED = 130, "interrupted by Ctrl-C"
 
     meaning: str

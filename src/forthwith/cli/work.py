@@ -13,11 +13,13 @@ from forthwith.cli.departure import leave_soon
 from forthwith.cli.exit_code import ExitCode
 from forthwith.cli.failure import explain
 from forthwith.cli.orphan import stop_when_supervisor_is_gone
+from forthwith.engine.departure import departure_of_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from forthwith import App
+    from forthwith.engine.departure import Departure
 
 logger = logging.getLogger(__name__)
 
@@ -28,17 +30,24 @@ def work(load_app: Callable[[], App], options: dict[str, Any], *, supervised: bo
     """Load the app and run its worker with `options` until it stops; return the exit code."""
     if supervised:
         stop_when_supervisor_is_gone()
-    try:
-        asyncio.run(_open_and_work(load_app(), options))
-    except asyncio.CancelledError:
-        # Told to stop before the worker had begun, which is as graceful as any stop.
-        return ExitCode.OK
+    # Its countdown is never called off: to be gone in time includes what Python does at its exit.
+    with departure_of_process() as departure:
+        try:
+            asyncio.run(_open_and_work(load_app(), options, departure))
+        except asyncio.CancelledError:
+            # Told to stop before the worker had begun, which is as graceful as any stop.
+            return ExitCode.OK
+        except SystemExit as error:
+            logger.error(
+                "A task ended the worker: SystemExit(%r) was raised in the event loop", error.code
+            )
+            return ExitCode.FAILED
     return ExitCode.OK
 
 
-async def _open_and_work(app: App, options: dict[str, Any]) -> None:
+async def _open_and_work(app: App, options: dict[str, Any], departure: Departure) -> None:
     # Until the worker puts its own handlers in their place.
-    _on_stop_signals(_cancel_current_task())
+    _on_stop_signals(_leave_before_it_began(departure))
     async with app.open_async():
         _announce(app, options)
         try:
@@ -47,6 +56,7 @@ async def _open_and_work(app: App, options: dict[str, Any]) -> None:
             leave_soon(ExitCode.OK)
             raise
         except BaseException as error:
+            departure.left(explain(error).code)
             leave_soon(explain(error).code)
             raise
         finally:
@@ -73,7 +83,13 @@ def _on_stop_signals(callback: Callable[[], object]) -> None:
         loop.add_signal_handler(number, callback)
 
 
-def _cancel_current_task() -> Callable[[], object]:
+def _leave_before_it_began(departure: Departure) -> Callable[[], object]:
     task = asyncio.current_task()
     assert task is not None, "runs inside asyncio.run"
-    return task.cancel
+
+    def leave() -> None:
+        departure.left(ExitCode.OK)
+        leave_soon(ExitCode.OK)  # connecting may hang, and so may the start of the embedded server
+        task.cancel()
+
+    return leave

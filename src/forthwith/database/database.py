@@ -6,18 +6,20 @@ import asyncio
 import os
 import re
 import threading
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from forthwith import forks
 from forthwith.database.embedded import EmbeddedServer, open_embedded
 from forthwith.database.failures import translated
 from forthwith.database.watched import ANSWER_LIMIT_S, LineConnection
 from forthwith.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 URL_VARIABLE = "FORTHWITH_DATABASE_URL"
 
@@ -93,15 +95,25 @@ class Database:
             parameters = conninfo_to_dict(self._server.url)
         return make_conninfo("", **{**CONNECTION_DEFAULTS, **parameters})
 
+    async def conninfo_async(self) -> str:
+        """Do the same without blocking the event loop."""
+        if self._parameters is not None:
+            return self.conninfo()
+        # Not in a thread of the loop's pool: tasks that never end may have taken them all.
+        found: Future[str] = Future()
+        threading.Thread(target=_fulfil, args=(found, self.conninfo), daemon=True).start()
+        return await asyncio.wrap_future(found)
+
     async def connect(self, *, answer_limit_s: float = ANSWER_LIMIT_S) -> LineConnection:
         """Open a connection in autocommit mode, which hangs up when an answer takes longer than that.
 
         Raises `DatabaseUnavailable`.
         """
-        conninfo = await asyncio.to_thread(self.conninfo)
+        conninfo = await self.conninfo_async()
         with translated():
             connection = await LineConnection.connect(conninfo, autocommit=True)
         connection.silence_s = answer_limit_s
+        forks.close_in_child(connection)
         return connection
 
     def release(self) -> None:
@@ -110,6 +122,15 @@ class Database:
             if self._server is not None:
                 self._server.close()
                 self._server = None
+
+
+def _fulfil(future: Future[str], call: Callable[[], str]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(call())
+    except BaseException as error:
+        future.set_exception(error)
 
 
 def _parsed(url: str) -> dict[str, Any]:

@@ -6,9 +6,11 @@ import asyncio
 import contextvars
 import functools
 import inspect
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
+from forthwith import forks
 from forthwith.context import AbortReason
 from forthwith.engine.completion import Completion
 from forthwith.engine.isolation import Isolated
@@ -127,8 +129,13 @@ class Execution:
 
 
 def _outright(call: Callable[[], Any]) -> Any:
-    """Call it. A future cannot carry StopIteration: before Python 3.11.8 it would never be done."""
+    """Call it, for a future's result. These two exceptions mean something else to who awaits it: with
+    StopIteration it would never be done before Python 3.11.8, GeneratorExit would end the runner.
+    """
+    pid = os.getpid()
     try:
         return call()
-    except StopIteration as error:
-        raise RuntimeError("the task raised StopIteration") from error
+    except (StopIteration, GeneratorExit) as error:
+        raise RuntimeError(f"the task raised {type(error).__name__}") from error
+    finally:
+        forks.end_child(pid)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from forthwith import forks
 from forthwith.context import AbortReason
 from forthwith.engine.execution import Execution, TimedOut
+from forthwith.engine.task_threads import TaskThreads
 from forthwith.errors import DatabaseUnavailable, JobAborted
 from forthwith.outcome import (
     Aborted,
@@ -24,6 +26,7 @@ from forthwith.outcome import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from types import CodeType
 
     from forthwith.engine.buffer import Buffer
     from forthwith.engine.completer import Completer
@@ -59,7 +62,8 @@ class Runners:
         self._suspects: set[int] = set()
         self._aborted_unstarted: set[int] = set()
         self._tasks: list[asyncio.Task[None]] = []
-        self._threads = ThreadPoolExecutor(concurrency, "forthwith-task")
+        self._threads = TaskThreads(concurrency)
+        self._pid = os.getpid()
         self._closing = False
         self._slice_end_s = 0.0
         self._unknown: dict[str, None] = {}
@@ -94,6 +98,11 @@ class Runners:
     def running_names(self) -> list[str]:
         """Their tasks, for a log line."""
         return sorted({execution.job.task for execution in self._executions.values()})
+
+    @property
+    def run_code(self) -> CodeType:
+        """The code of the function that runs one `job`: to be found on a stack."""
+        return self._attempt.__code__
 
     def known_ids(self) -> list[int]:
         """All jobs claimed here that have not ended."""
@@ -189,7 +198,10 @@ class Runners:
         try:
             if plan.once and not await self._may_start(job):
                 return Released(job)
-            await execution.run(plan, self._store, self._threads)
+            try:
+                await execution.run(plan, self._store, self._threads)
+            finally:
+                forks.end_child(self._pid)
         except GeneratorExit:
             raise
         except BaseException as error:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from contextlib import nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,18 +20,21 @@ from forthwith.engine.aborter import Aborter
 from forthwith.engine.buffer import Buffer
 from forthwith.engine.claimer import Claimer
 from forthwith.engine.completer import Completer
+from forthwith.engine.departure import departure_of_worker
 from forthwith.engine.lease_keeper import LeaseKeeper
 from forthwith.engine.listener import Listener
+from forthwith.engine.loop_watch import LoopWatch
 from forthwith.engine.pruner import Pruner
 from forthwith.engine.rescuer import Rescuer
 from forthwith.engine.runner import Runners
 from forthwith.engine.scheduler import Scheduler
 from forthwith.engine.signals import stop_signals
 from forthwith.engine.watch import Watch
+from forthwith.errors import DatabaseUnavailable
 from forthwith.outcome import Released
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
     from typing import Any
 
     from forthwith.engine.plan import TaskPlan
@@ -39,12 +42,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# What leaving may take beyond the grace period, all in all 4.5 seconds, whatever is stuck.
+# What leaving may take beyond the grace period: four seconds all in all, whatever is stuck. Then the
+# departure, if a signal has started its countdown, ends the process.
 ABORT_PATIENCE_S = 1.5
-CLAIM_PATIENCE_S = 0.75
-FLUSH_PATIENCE_S = 1.5
-LEASE_PATIENCE_S = 0.75
-BLOCKED_LOOP_S = 5.0
+CLAIM_PATIENCE_S = 0.5
+FLUSHED_WITHIN_S = 3.0
+CANCEL_PATIENCE_S = 0.25
+LEFT_WITHIN_S = 3.6
+CLOSE_PATIENCE_S = 0.5
 RESTART_S = 5.0
 
 
@@ -83,7 +88,7 @@ class Worker:
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._ticked_s = time.monotonic()
+        self._unrecorded = 0
         self._buffer = Buffer()
         self._completer = Completer(store, on_freed=lambda: self._claimer.hint())
         self._runners = Runners(
@@ -92,12 +97,13 @@ class Worker:
             store=store,
             plan_of=plan_of,
             concurrency=settings.concurrency,
+            holds_lease=lambda worker_id: self._lease.holds(worker_id),
         )
         self._lease = LeaseKeeper(
             leases,
             renew_interval_s=settings.renew_interval_s,
+            lease_s=settings.lease_s,
             on_lost=lambda worker_id: self._in_loop(self._drop_lost, worker_id),
-            on_renewed=self._check_loop,
         )
         self._claimer = Claimer(
             store=store,
@@ -138,12 +144,7 @@ class Worker:
 
     async def run(self) -> int:
         """Work until stopped. Returns how many jobs did not stop, and were given back while they ran."""
-        handlers = (
-            stop_signals(self.stop, self.hurry)
-            if self.settings.install_signal_handlers
-            else nullcontext()
-        )
-        with handlers:
+        with self._handling_signals():
             working = asyncio.create_task(self._work(), name="worker")
             try:
                 return await asyncio.shield(working)
@@ -151,6 +152,21 @@ class Worker:
                 self.stop()
                 await self._left(working)
                 raise
+
+    @contextmanager
+    def _handling_signals(self) -> Iterator[None]:
+        if not self.settings.install_signal_handlers:
+            yield
+            return
+        with (
+            departure_of_worker(self.settings.grace_period_s, self._give_back) as departure,
+            stop_signals(self.stop, self.hurry, departure),
+        ):
+            yield
+
+    def _give_back(self, within_s: float) -> None:
+        """Give back all jobs, from another thread: the event loop is blocked."""
+        self._lease.stop_blocking(leaves_jobs=True, timeout_s=within_s)
 
     async def _left(self, working: asyncio.Task[int]) -> None:
         """Wait until the worker has left. Whoever cancels it once more is in a hurry."""
@@ -180,6 +196,11 @@ class Worker:
         for task in (claiming, completing):  # a bug must not look like a graceful stop
             if task.done() and not task.cancelled() and (error := task.exception()):
                 raise error
+        if self._unrecorded:  # nor must the loss of what was done
+            raise DatabaseUnavailable(
+                f"The worker has left, and {self._unrecorded} outcomes are not recorded: the database "
+                "did not answer in time. Their jobs run again"
+            )
         return stuck
 
     async def _registered(self) -> bool:
@@ -191,9 +212,9 @@ class Worker:
         if starting.done():
             await starting
             return True
-        await self._lease.stop(leaves_jobs=True, timeout_s=LEASE_PATIENCE_S)
+        await self._lease.stop(leaves_jobs=True, timeout_s=CLAIM_PATIENCE_S)
         starting.cancel()
-        await self._store.close()
+        await _within(CLOSE_PATIENCE_S, self._store.close())
         return False
 
     async def _leave(
@@ -207,19 +228,21 @@ class Worker:
         unstarted = self._buffer.drain()
         self._completer.add_all([Released(job) for job in unstarted])
         await self._grace()
+        began_s = time.monotonic()
         stuck = await self._runners.abort_all(ABORT_PATIENCE_S)
         await _within(CLAIM_PATIENCE_S, claiming)  # what a last claim returns is released, too
-        await _within(FLUSH_PATIENCE_S, self._completer.finish())
-        unrecorded = self._completer.backlog
-        if unrecorded:
+        await _within(_left_s(began_s, FLUSHED_WITHIN_S), self._completer.finish())
+        self._unrecorded = self._completer.backlog
+        if self._unrecorded:
             logger.error(
-                "%d outcomes could not be recorded before leaving; their jobs will be rescued and run "
-                "again",
-                unrecorded,
+                "%d outcomes could not be recorded before leaving; their jobs run again",
+                self._unrecorded,
             )
-        await _cancelled([*beside, claiming, completing])
-        await self._lease.stop(leaves_jobs=bool(unrecorded), timeout_s=LEASE_PATIENCE_S)
-        await self._store.close()
+        await _cancelled([*beside, claiming, completing], CANCEL_PATIENCE_S)
+        await self._lease.stop(
+            leaves_jobs=bool(self._unrecorded), timeout_s=_left_s(began_s, LEFT_WITHIN_S)
+        )
+        await _within(CLOSE_PATIENCE_S, self._store.close())
         logger.info("Worker %d has left", self.worker_id)
         return stuck
 
@@ -228,7 +251,7 @@ class Worker:
         finishing = asyncio.create_task(self._runners.finish(self.settings.grace_period_s))
         hurrying = asyncio.create_task(self._hurry.wait())
         await asyncio.wait({finishing, hurrying}, return_when=asyncio.FIRST_COMPLETED)
-        await _cancelled([finishing, hurrying])
+        await _cancelled([finishing, hurrying], CANCEL_PATIENCE_S)
 
     def _beside(self) -> dict[str, Callable[[], Coroutine[Any, Any, None]]]:
         beside = {
@@ -236,7 +259,7 @@ class Worker:
             "aborter": self._aborter.run,
             "scheduler": self._scheduler.run,
             "pruner": self._pruner.run,
-            "ticker": self._tick,
+            "loop watch": LoopWatch(self._runners.running_names, self._runners.run_code).run,
         }
         if self.settings.listen_notify:
             beside["listener"] = Listener(
@@ -253,22 +276,6 @@ class Worker:
         self._runners.forget(job for job in jobs if job.worker_id == worker_id)
         self._buffer.put(job for job in jobs if job.worker_id != worker_id)
         self._claimer.start_over()
-
-    async def _tick(self) -> None:
-        while True:
-            self._ticked_s = time.monotonic()
-            await asyncio.sleep(0.5)
-
-    def _check_loop(self) -> None:
-        """In the lease keeper's thread: is somebody blocking the event loop?"""
-        blocked_s = time.monotonic() - self._ticked_s
-        if blocked_s > BLOCKED_LOOP_S:
-            logger.warning(
-                "The event loop has been blocked for %.0f s, by one of these tasks: %s. Make it sync "
-                "(it then runs in a thread) or await instead of blocking. The lease is kept meanwhile",
-                blocked_s,
-                ", ".join(self._runners.running_names()) or "none",
-            )
 
     def _in_loop(self, call: Callable[..., object], *arguments: object) -> None:
         if not self._loop.is_closed():
@@ -290,18 +297,22 @@ async def _kept_going(name: str, run: Callable[[], Coroutine[Any, Any, None]]) -
 
 
 async def _within(seconds: float, waiting: Awaitable[object]) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await waiting
-    except TimeoutError:
-        pass
+    """Wait no longer than that. Whatever goes on is left alone: cancelling it may take its time, too."""
+    done, _ = await asyncio.wait({asyncio.ensure_future(waiting)}, timeout=seconds)
+    for task in done:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.debug("While leaving: %r", error)
 
 
-async def _cancelled(tasks: list[asyncio.Task[Any]]) -> None:
+def _left_s(began_s: float, within_s: float) -> float:
+    """How much of a patience that began then is left; always a little."""
+    return max(0.1, began_s + within_s - time.monotonic())
+
+
+async def _cancelled(tasks: list[asyncio.Task[Any]], patience_s: float) -> None:
     for task in tasks:
         task.cancel()
-    for task, result in zip(
-        tasks, await asyncio.gather(*tasks, return_exceptions=True), strict=True
-    ):
-        if isinstance(result, Exception):
-            logger.error("The %s failed: %r", task.get_name(), result)
+    done, _ = await asyncio.wait(tasks, timeout=patience_s)
+    for task in done:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("The %s failed: %r", task.get_name(), error)

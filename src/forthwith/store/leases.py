@@ -7,7 +7,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from forthwith.database.line import Line
-from forthwith.store.own_names import OWN_NAMES
+from forthwith.store.own_session import OWN_SESSION
 from forthwith.store.statements import DEFAULT_SCHEMA, statements
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class PostgresLeases:
         answer_limit_s = min(lease_s / 3, ANSWER_LIMIT_S)
         self._line = Line(
             database,
-            settings=f"{OWN_NAMES} set statement_timeout = '{int(answer_limit_s * 1000)}ms'",
+            settings=f"{OWN_SESSION} set statement_timeout = '{int(answer_limit_s * 1000)}ms'",
             answer_limit_s=answer_limit_s,
             connect_limit_s=lease_s / 2,
         )
@@ -82,12 +82,16 @@ class PostgresLeases:
             return row is not None
 
     async def unregister(self, worker_id: int, *, leaves_jobs: bool) -> None:
-        """Leave the list of workers or, with jobs left behind, end the lease so that they are rescued."""
+        """Leave the list of workers. With `leaves_jobs`, what it holds is given back before.
+
+        If it still holds jobs then, the lease is ended, so that they are rescued.
+        """
         async with self._line.use() as connection:
-            if (
-                leaves_jobs
-                or await self._row(connection, "unregister_worker", worker_id=worker_id) is None
-            ):
+            if leaves_jobs:
+                # In this order: once the lease has ended, no claim of ours that is on its way counts.
+                await connection.execute(self._statements["expire_lease"], {"worker_id": worker_id})
+                await self._row(connection, "give_back", worker_id=worker_id)
+            if await self._row(connection, "unregister_worker", worker_id=worker_id) is None:
                 await connection.execute(self._statements["expire_lease"], {"worker_id": worker_id})
 
     async def disturbed(self) -> None:
