@@ -51,6 +51,7 @@ class Runners:
         store: JobStore,
         plan_of: Callable[[str], TaskPlan | None],
         concurrency: int,
+        holds_lease: Callable[[int], bool],
     ) -> None:
         self._buffer = buffer
         self._completer = completer
@@ -58,6 +59,7 @@ class Runners:
         self._plan_of = plan_of
         self._plans: dict[str, TaskPlan | None] = {}
         self._concurrency = concurrency
+        self._holds_lease = holds_lease
         self._executions: dict[int, Execution] = {}
         self._suspects: set[int] = set()
         self._aborted_unstarted: set[int] = set()
@@ -188,8 +190,8 @@ class Runners:
     async def _outcome(self, execution: Execution) -> Outcome | None:
         job = execution.job
         plan = self._plan(job.task)
-        if plan is None:
-            return Released(job)
+        if plan is None or not self._holds_lease(job.worker_id):
+            return Released(job)  # in doubt, others start it
         if job.abort_requested or job.id in self._aborted_unstarted:
             self._aborted_unstarted.discard(job.id)
             return Aborted(job, None)
