@@ -1,0 +1,15 @@
+"""What a session that runs nothing but our statements needs, whatever its role's settings are."""
+
+from __future__ import annotations
+
+from forthwith.store.own_names import OWN_NAMES
+
+# Our statements are written for read committed: they skip rows that are locked, and take rows as they are
+# once a lock is theirs. In a stricter level they would fail instead. And a session that rests is not
+# forgotten: it listens, or it is a worker's sign of life. Not every server has each of these settings.
+OWN_SESSION = f"""
+    {OWN_NAMES}
+    set default_transaction_isolation = 'read committed';
+    select set_config(name, '0', false) from pg_settings
+    where name in ('lock_timeout', 'idle_session_timeout', 'transaction_timeout');
+"""
