@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     invariant,
-    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -42,10 +41,11 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from forthwith.engine.ports import Rescued
+    from forthwith.engine.watch import Gone
     from forthwith.job import ClaimedJob
 
 WORKERS = 3
-EXAMPLES = int(os.environ.get("FORTHWITH_TEST_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("FORTHWITH_TEST_EXAMPLES", "20"))
 SOAK_EXAMPLES = int(os.environ.get("FORTHWITH_SOAK_EXAMPLES", "1000"))
 LEASE_S = 8.0
 RENEW_INTERVAL_S = 1.0
@@ -54,6 +54,7 @@ EXPIRED_AFTER_S = 5.0
 SWEEP_S = 1.0
 LATER_S = 1000.0
 ALWAYS = float("-inf")
+FAR_S = 1e6
 REAL_TIME_MAX_S = 100.0
 """What an example may take by the real clock, which runs beside ours."""
 
@@ -61,6 +62,7 @@ LOCKS = st.sampled_from([None, None, "A", "B"])
 KEYS = st.sampled_from([None, None, None, "K", "L"])
 PICK = st.integers(0, 1000)
 WORKER = st.integers(0, WORKERS - 1)
+BETWEEN = st.sampled_from(["nothing", "renews", "only renews", "takes its lock"])
 TABLES = ("job", "finished_job", "failed_attempt", "queueing_lock", "worker")
 EMPTY = "; ".join(f"delete from forthwith.{table}" for table in TABLES)  # noqa: S608
 ELAPSE = """
@@ -132,8 +134,104 @@ class Row:
     """A row of the table of workers."""
 
     renewed_s: float
+    process: Worker
     has_ended: bool = False
-    process: Worker | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something that may happen: a method of the machine, how often, and with what."""
+
+    name: str
+    weight: int = field(repr=False)
+    arguments: dict[str, st.SearchStrategy[Any]] = field(default_factory=dict, repr=False)
+
+
+STEPS = [
+    Step(
+        "defer",
+        3,
+        {
+            "lock": LOCKS,
+            "key": KEYS,
+            "later": st.sampled_from([False, False, True]),
+            "crashes_max": st.sampled_from([1, 2, 3]),
+            "priority": st.integers(-1, 1),
+            "count": st.integers(1, 3),
+        },
+    ),
+    Step("look_and_claim", 4, {"number": WORKER, "size": st.integers(1, 5)}),
+    Step("claim_suspect", 3, {"number": WORKER}),
+    Step("claim_under_an_id_that_is_over", 2, {"pick": PICK}),
+    Step(
+        "end",
+        2,
+        {
+            "pick": PICK,
+            "how": st.sampled_from(["succeed", "fail", "abort"]),
+            "twice": st.booleans(),
+        },
+    ),
+    Step("retry", 1, {"pick": PICK, "later": st.booleans()}),
+    Step("release", 1, {"pick": PICK}),
+    Step("mark_started", 1, {"pick": PICK}),
+    Step(
+        "come_too_late",
+        4,
+        {
+            "pick": PICK,
+            "how": st.sampled_from(["succeed", "fail", "abort", "retry", "release", "start"]),
+        },
+    ),
+    Step("cancel", 1, {"pick": PICK, "abort": st.booleans()}),
+    Step("pin", 2, {"pick": PICK}),
+    Step("unpin", 1),
+    Step("renew", 2, {"number": WORKER}),
+    Step(
+        "befall",
+        4,
+        {
+            "number": WORKER,
+            "what": st.sampled_from(["freeze", "freeze", "die", "lose its session"]),
+        },
+    ),
+    Step(
+        "fall_at_work",
+        6,
+        {
+            "number": WORKER,
+            "what": st.sampled_from(["freeze", "freeze without its session", "die"]),
+            "pinned": st.booleans(),
+            "noticed": st.none() | BETWEEN,
+            "lock": LOCKS,
+        },
+    ),
+    Step("leave", 1, {"number": WORKER}),
+    Step("prune_workers", 1),
+    Step("time_passes", 2, {"seconds": st.sampled_from([0.1, 0.3, 0.6, 1.0, 1.3, 2.0])}),
+    Step("much_time_passes", 1, {"seconds": st.sampled_from([10.0, 40.0, 600.0])}),
+    Step("databases_clock_jumps", 1, {"seconds": st.sampled_from([-3600.0, 3600.0])}),
+    Step("rescuer_reconnects", 1, {"number": WORKER}),
+    Step(
+        "sweep",
+        4,
+        {
+            "number": WORKER,
+            "between": BETWEEN,
+            "batch_size": st.sampled_from([1, 2, 1000]),
+        },
+    ),
+    Step(
+        "sweep_for_a_while",
+        4,
+        {
+            "number": WORKER,
+            "seconds": st.sampled_from([1.0, 3.0, 6.0, 10.0]),
+            "between": BETWEEN,
+        },
+    ),
+]
+WEIGHTED = [step for step in STEPS for _ in range(step.weight)]
 
 
 class Leases(RuleBasedStateMachine):
@@ -181,18 +279,35 @@ class Leases(RuleBasedStateMachine):
         )
         assert locked
         worker.lives, worker.is_frozen, worker.has_session = True, False, True
-        self.rows[worker.id] = Row(self.now_s, process=worker)
+        self.rows[worker.id] = Row(self.now_s, worker)
+
+    @rule(step=st.sampled_from(WEIGHTED), data=st.data())
+    def happens(self, step: Step, data: st.DataObject) -> None:
+        """One rule for all: Hypothesis leaves out rules at random, and too little would ever meet."""
+        if self.is_possible(step.name):
+            arguments = {name: data.draw(what, name) for name, what in step.arguments.items()}
+            getattr(self, step.name)(**arguments)
+
+    def is_possible(self, step: str) -> bool:
+        """Whether there is anything to do it with."""
+        match step:
+            case "end" | "retry" | "release" | "mark_started":
+                return bool(self.held())
+            case "pin":
+                return bool(self.held()) and not self.pinned()
+            case "unpin":
+                return bool(self.pinned())
+            case "cancel":
+                return bool(self.free())
+            case "come_too_late":
+                return bool(self.stale)
+            case "claim_under_an_id_that_is_over":
+                return bool(self.stale_worker_ids)
+            case _:
+                return True
 
     # Jobs ---------------------------------------------------------------------------------------
 
-    @rule(
-        lock=LOCKS,
-        key=KEYS,
-        later=st.sampled_from([False, False, True]),
-        crashes_max=st.sampled_from([1, 2, 3]),
-        priority=st.integers(-1, 1),
-        count=st.integers(1, 3),
-    )
     def defer(
         self,
         lock: str | None,
@@ -220,20 +335,18 @@ class Leases(RuleBasedStateMachine):
         if key is not None:
             assert self.wait(defer(self.connection, job)) == [], "the same, sent twice"
 
-    @rule(number=WORKER, size=st.integers(1, 5))
     def look_and_claim(self, number: int, size: int) -> None:
-        worker = self.workers[number]
-        if worker.acts:
+        worker = self.acting(number)
+        if worker is not None:
             self.wait(self.hand.look())
             for job in self.live.values():
                 was_due = job.was_due or job.due_at_s <= self.wall_s + REAL_TIME_MAX_S
                 self.live[job.id] = replace(job, was_due=was_due)
             self.claim(worker, size)
 
-    @rule(number=WORKER)
     def claim_suspect(self, number: int) -> None:
-        worker = self.workers[number]
-        if not worker.acts:
+        worker = self.acting(number)
+        if worker is None:
             return
         claims = self.wait(self.hand.store.claim_suspect(None, [], worker.id))
         assert len(claims) <= 1
@@ -241,20 +354,10 @@ class Leases(RuleBasedStateMachine):
             assert self.live[claim.id].is_suspect
             self.note_claim(claim, worker)
 
-    @precondition(lambda self: self.stale_worker_ids)
-    @rule(pick=PICK)
     def claim_under_an_id_that_is_over(self, pick: int) -> None:
-        worker_id = chosen(self.stale_worker_ids, pick)
-        assert (
-            self.wait(self.hand.store.claim([Share("default", 9, QUEUE_START)], [], worker_id))
-            == []
-        )
-        assert self.wait(self.hand.store.claim_suspect(None, [], worker_id)) == []
-        renewal = {"worker_id": worker_id, "lease_s": LEASE_S}
-        assert self.wait(run(self.connection, "renew_lease", **renewal)) == []
+        self.defer(None, None, False, 3, 0, 1)
+        self.try_under(chosen(self.stale_worker_ids, pick))
 
-    @precondition(lambda self: self.held())
-    @rule(pick=PICK, how=st.sampled_from(["succeed", "fail", "abort"]), twice=st.booleans())
     def end(self, pick: int, how: str, twice: bool) -> None:
         job, claim = self.running(pick)
         assert self.wait(getattr(self.hand, how)(claim)) == {job.id}
@@ -265,8 +368,6 @@ class Leases(RuleBasedStateMachine):
             assert self.wait(self.hand.record(outcome_of(how, claim), repeated=True)) == {job.id}
             assert self.wait(self.tables()) == before
 
-    @precondition(lambda self: self.held())
-    @rule(pick=PICK, later=st.booleans())
     def retry(self, pick: int, later: bool) -> None:
         job, claim = self.running(pick)
         at = in_seconds(LATER_S) if later else None
@@ -281,24 +382,19 @@ class Leases(RuleBasedStateMachine):
             was_due=not waits,
         )
 
-    @precondition(lambda self: self.held())
-    @rule(pick=PICK)
     def release(self, pick: int) -> None:
         job, claim = self.running(pick)
         assert self.wait(self.hand.release(claim)) == {job.id}
         self.note_return(job, is_started=False)
 
-    @precondition(lambda self: self.held())
-    @rule(pick=PICK)
     def mark_started(self, pick: int) -> None:
         job, claim = self.running(pick)
         assert self.wait(self.hand.store.mark_started(claim))
         self.live[job.id] = replace(job, is_started=True, crashes_max=1)
 
-    @precondition(lambda self: self.stale)
-    @rule(pick=PICK, how=st.sampled_from(["succeed", "fail", "abort", "retry", "release", "start"]))
     def come_too_late(self, pick: int, how: str) -> None:
-        claim = chosen(self.stale, pick)
+        live = [claim for claim in self.stale if claim.id in self.live]
+        claim = chosen(live or self.stale, pick)
         if claim.id in self.live and self.live[claim.id].is_pinned:
             return
         before = self.wait(self.tables())
@@ -308,8 +404,6 @@ class Leases(RuleBasedStateMachine):
             assert self.wait(getattr(self.hand, how)(claim)) == set()
         assert self.wait(self.tables()) == before
 
-    @precondition(lambda self: self.free())
-    @rule(pick=PICK, abort=st.booleans())
     def cancel(self, pick: int, abort: bool) -> None:
         job = chosen(self.free(), pick)
         done = self.wait(cancel(self.connection, job.id, abort=abort))
@@ -320,8 +414,6 @@ class Leases(RuleBasedStateMachine):
             assert done == abort
             self.live[job.id] = replace(job, abort_requested=job.abort_requested or abort)
 
-    @precondition(lambda self: self.held() and not self.pinned())
-    @rule(pick=PICK)
     def pin(self, pick: int) -> None:
         """Somebody locks a claimed job's row, in a transaction that stays open."""
         job = chosen(self.held(), pick)
@@ -330,8 +422,6 @@ class Leases(RuleBasedStateMachine):
         self.wait(self.pinning.execute(query, [job.id]))
         self.live[job.id] = replace(job, is_pinned=True)
 
-    @precondition(lambda self: self.pinned())
-    @rule()
     def unpin(self) -> None:
         self.wait(self.pinning.execute("rollback"))
         for job in self.pinned():
@@ -339,26 +429,23 @@ class Leases(RuleBasedStateMachine):
 
     # Workers ------------------------------------------------------------------------------------
 
-    @rule(number=WORKER)
     def renew(self, number: int) -> None:
-        if self.workers[number].acts:
-            self.renewed(self.workers[number])
+        worker = self.acting(number)
+        if worker is not None:
+            self.renewed(worker)
 
-    @rule(
-        number=WORKER, what=st.sampled_from(["freeze", "thaw", "thaw", "die", "lose its session"])
-    )
     def befall(self, number: int, what: str) -> None:
         worker = self.workers[number]
         if not worker.lives:
             self.start(worker)
-        elif what in ("freeze", "thaw"):
-            worker.is_frozen = what == "freeze"
+        elif what == "freeze":
+            worker.is_frozen = not worker.is_frozen
         else:
             worker.lives = what != "die"
+            worker.is_frozen = what == "freeze without its session"
             worker.has_session = False
             self.wait(worker.session.execute("select pg_advisory_unlock_all()"))
 
-    @rule(number=WORKER)
     def leave(self, number: int) -> None:
         """Leave in an orderly way, though jobs may still be claimed: those are rescued at once."""
         worker = self.workers[number]
@@ -376,7 +463,6 @@ class Leases(RuleBasedStateMachine):
         worker.lives = worker.has_session = False
         self.wait(worker.session.execute("select pg_advisory_unlock_all()"))
 
-    @rule()
     def prune_workers(self) -> None:
         """Forget everybody who holds no job, though he lives: he will register anew."""
         forgotten = self.wait(run(self.connection, "prune_workers", unseen_s=-60.0))
@@ -385,13 +471,26 @@ class Leases(RuleBasedStateMachine):
         for worker_id in idle:
             self.note_worker_off(worker_id)
 
+    def fall_at_work(
+        self, number: int, what: str, pinned: bool, lock: str | None, noticed: str | None
+    ) -> None:
+        """Claim two jobs, then fall, and be noticed: what else happens by chance too rarely."""
+        worker = self.acting(number)
+        if worker is None:
+            return
+        self.defer(lock, None, False, 3, 1, 2)
+        self.look_and_claim(number, 5)
+        if pinned and self.is_possible("pin"):
+            self.pin(0)
+        self.befall(self.workers.index(worker), what)
+        if noticed is not None:
+            self.sweep_for_a_while(number, LEASE_S + 2 * SWEEP_S, noticed)
+
     # Time ---------------------------------------------------------------------------------------
 
-    @rule(seconds=st.sampled_from([0.1, 0.3, 0.6, 1.0, 1.3, 2.0]))
     def time_passes(self, seconds: float) -> None:
         self.elapse(seconds)
 
-    @rule(seconds=st.sampled_from([10.0, 40.0, 600.0]))
     def much_time_passes(self, seconds: float) -> None:
         """So much that whoever can renew has done so, most of all a moment ago."""
         self.elapse(seconds)
@@ -399,32 +498,29 @@ class Leases(RuleBasedStateMachine):
             if worker.acts:
                 self.renewed(worker)
 
-    @rule(seconds=st.sampled_from([-3600.0, 3600.0]))
     def databases_clock_jumps(self, seconds: float) -> None:
         self.wall_s += seconds
         self.shift(seconds)
 
-    @rule(number=WORKER)
     def rescuer_reconnects(self, number: int) -> None:
         self.workers[number].connection += 1
 
-    @rule(number=WORKER, renews=st.none() | WORKER, batch_size=st.sampled_from([1, 2, 1000]))
-    def sweep(self, number: int, renews: int | None, batch_size: int) -> None:
-        """A worker looks and rescues; perhaps another one renews just in between."""
-        if self.workers[number].acts:
-            self.swept(self.workers[number], renews, batch_size)
+    def sweep(self, number: int, between: str, batch_size: int) -> None:
+        """A worker looks and rescues; perhaps another one comes back just in between."""
+        worker = self.acting(number)
+        if worker is not None:
+            self.swept(worker, between, batch_size)
 
-    @rule(number=WORKER, seconds=st.sampled_from([1.0, 3.0, 6.0, 10.0]))
-    def sweep_for_a_while(self, number: int, seconds: float) -> None:
+    def sweep_for_a_while(self, number: int, seconds: float, between: str) -> None:
         """Time passes while a worker sweeps, and those renew that can."""
-        worker = self.workers[number]
+        worker = self.acting(number)
         end_s = self.now_s + seconds
-        while worker.acts and self.now_s < end_s:
+        while worker is not None and self.now_s < end_s:
             self.elapse(SWEEP_S)
             for other in self.workers:
                 if other.acts:
                     self.renewed(other)
-            self.swept(worker, None, 1000)
+            self.swept(worker, between, 1000)
 
     # What must hold -----------------------------------------------------------------------------
 
@@ -463,9 +559,9 @@ class Leases(RuleBasedStateMachine):
         self.renewed(self.workers[0])
         for worker in self.workers[1:]:
             worker.is_frozen = True
-        self.sweep_for_a_while(0, LEASE_S + 5 + 2 * SWEEP_S)
+        self.sweep_for_a_while(0, LEASE_S + 5 + 2 * SWEEP_S, "nothing")
         assert self.rows.keys() == {self.workers[0].id}, "a silent worker that nobody noticed"
-        self.databases_clock_jumps(LATER_S + 7200.0)
+        self.databases_clock_jumps(FAR_S)
         for job in [job for job in self.live.values() if job.claim is not None]:
             assert job.claim is not None
             assert self.wait(self.hand.succeed(job.claim)) == {job.id}
@@ -500,44 +596,81 @@ class Leases(RuleBasedStateMachine):
     def renewed(self, worker: Worker) -> None:
         """Renew, as the lease keeper does: take the lock on a new session, register if lost."""
         if not worker.has_session:
-            [(worker.has_session,)] = self.wait(
-                run(worker.session, "hold_worker_lock", worker_id=worker.id)
-            )
+            self.take_lock(worker)
+        if not self.renew_lease(worker):
+            self.start(worker)
+
+    def renew_lease(self, worker: Worker) -> bool:
         renewal = {"worker_id": worker.id, "lease_s": LEASE_S}
         is_kept = bool(self.wait(run(worker.session, "renew_lease", **renewal)))
         row = self.rows.get(worker.id)
         assert is_kept == (row is not None and not row.has_ended)
         if row is not None and is_kept:
             row.renewed_s = self.now_s
-        else:
-            self.start(worker)
+        return is_kept
 
-    def swept(self, sweeper: Worker, renews: int | None, batch_size: int) -> None:
+    def swept(self, sweeper: Worker, between: str, batch_size: int) -> None:
         gone = self.wait(self.look_of(sweeper))
-        if renews is not None and self.workers[renews].acts:
-            self.renewed(self.workers[renews])
         if not gone:
             return
-        rescued: list[Rescued] = self.wait(take_over(self.connection, gone, batch_size=batch_size))
-        taken = {worker.worker_id for worker in gone if self.may_be_gone(worker.worker_id)}
-        assert {row.worker_id for row in rescued} <= taken, "rescued from a worker that lives"
+        for worker in [self.rows[worker.worker_id].process for worker in gone]:
+            self.come_back(worker, between)
+        taken = {worker.worker_id for worker in gone if self.is_as_observed(worker)}
+        assert all(map(self.may_be_gone, taken)), "a worker that lives was taken for dead"
         takeable = {
-            job.id: job.fate
+            job.id: job
             for worker_id in taken
             for job in self.claimed_by(worker_id)
             if not job.is_pinned
         }
+        rescued: list[Rescued] = self.wait(take_over(self.connection, gone, batch_size=batch_size))
         fates = {row.job_id: row.fate for row in rescued}
-        assert fates.items() <= takeable.items()
         assert len(fates) == min(batch_size, len(takeable))
         for job_id, fate in fates.items():
-            self.note_crash(self.live[job_id], fate)
+            job = takeable[job_id]
+            assert fate == job.fate
+            self.note_crash(job, fate)
+            assert job.claim is not None
+            assert self.wait(self.hand.succeed(job.claim)) == set(), "it came too late"
         for worker_id in taken:
             if self.claimed_by(worker_id):
                 self.rows[worker_id].has_ended = True
                 self.stale_worker_ids.append(worker_id)
             else:
                 self.note_worker_off(worker_id)
+            self.try_under(worker_id)
+
+    def come_back(self, worker: Worker, between: str) -> None:
+        """After the look that finds it gone, and before the rescue, a worker is there again."""
+        if not worker.lives or between == "nothing":
+            return
+        if between == "renews":
+            worker.is_frozen = False
+            self.renewed(worker)
+        elif between == "only renews":
+            self.renew_lease(worker)
+        elif not worker.has_session:
+            self.take_lock(worker)
+
+    def is_as_observed(self, gone: Gone) -> bool:
+        """Whether the statement finds the worker as the look did."""
+        row = self.rows.get(gone.worker_id)
+        if row is None or row.has_ended:
+            return row is not None
+        has_session = row.process.id == gone.worker_id and row.process.has_session
+        return row.renewed_s < self.now_s and not (gone.sessionless and has_session)
+
+    def take_lock(self, worker: Worker) -> None:
+        query = {"worker_id": worker.id}
+        [(worker.has_session,)] = self.wait(run(worker.session, "hold_worker_lock", **query))
+
+    def try_under(self, worker_id: int) -> None:
+        """Nothing is to be had under an id that is over."""
+        share = Share("default", 9, QUEUE_START)
+        assert self.wait(self.hand.store.claim([share], [], worker_id)) == []
+        assert self.wait(self.hand.store.claim_suspect(None, [], worker_id)) == []
+        renewal = {"worker_id": worker_id, "lease_s": LEASE_S}
+        assert self.wait(run(self.connection, "renew_lease", **renewal)) == []
 
     async def look_of(self, sweeper: Worker) -> Any:
         rows = await run(
@@ -552,9 +685,13 @@ class Leases(RuleBasedStateMachine):
         """Whether the worker has ended, or has truly been silent for as long as it takes."""
         row = self.rows[worker_id]
         silent_s = self.now_s - row.renewed_s + 1e-6
-        has_session = row.process is not None and row.process.id == worker_id
-        has_session = has_session and row.process is not None and row.process.has_session
+        has_session = row.process.id == worker_id and row.process.has_session
         return row.has_ended or silent_s >= (EXPIRED_AFTER_S if has_session else MISSING_AFTER_S)
+
+    def acting(self, number: int) -> Worker | None:
+        """Return a worker that can do something."""
+        acting = [worker for worker in self.workers if worker.acts]
+        return acting[number % len(acting)] if acting else None
 
     def elapse(self, seconds: float) -> None:
         self.now_s += seconds
@@ -580,7 +717,7 @@ class Leases(RuleBasedStateMachine):
 
     def held(self) -> list[Known]:
         """Claimed jobs whose claim's process can still say how they ended."""
-        acting = {row_id for row_id, row in self.rows.items() if row.process and row.process.acts}
+        acting = {row_id for row_id, row in self.rows.items() if row.process.acts}
         return [job for job in self.free() if job.claim is not None and job.owner_id in acting]
 
     def claimed_by(self, worker_id: int) -> list[Known]:
@@ -692,7 +829,7 @@ def explore(database_url: str, examples: int, steps: int) -> None:
 
 
 def test_leases_lose_no_job_and_take_none_from_the_living(database_url: str) -> None:
-    explore(database_url, EXAMPLES, 40)
+    explore(database_url, EXAMPLES, 30)
 
 
 @pytest.mark.soak

@@ -272,7 +272,7 @@ async def test_jobs_of_one_worker_are_found_without_reading_the_table(
             "sessionless": [True],
             "batch_size": 1000,
         },
-        "release_orphans": {"worker_id": 1, "known_ids": [1, 2], "age_s": 0.0},
+        "release_orphans": {"worker_id": 1, "known_ids": [1, 2]},
     }
     async with await psycopg.AsyncConnection.connect(big_url, autocommit=True) as connection:
         await connection.execute(UPKEEP_SETTINGS)

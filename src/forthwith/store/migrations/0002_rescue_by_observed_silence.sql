@@ -1,7 +1,7 @@
 -- Compatible since: 0001_first_schema
 --
 -- Rescues by observed silence: who is gone is decided by the rescuer, who has watched the workers by a
--- clock of its own. docs/decisions/0012-rescues-by-observed-silence.md says why. The function
+-- clock of its own. docs/decisions/0009-rescues-after-silence.md says why. The function
 -- rescue(interval, interval) stays as it is, for workers of the version before.
 
 alter table forthwith.worker
