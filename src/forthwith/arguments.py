@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 from forthwith.errors import ArgumentsNotSerializable, ArgumentsTooLarge
-from forthwith.options import kind, text_problem
+from forthwith.options import is_a, kind, text_problem
 
 __all__ = ["DEPTH_MAX", "Dumps", "check_keywords", "serialize"]
 
@@ -21,8 +23,12 @@ Dumps: TypeAlias = Callable[[Any], str | bytes]
 DEPTH_MAX = 200
 """How deep arguments may nest: far below where Python's and PostgreSQL's parsers give up."""
 
+DECIMAL_PLACES_MAX = 16383
+"""How many PostgreSQL's numbers have at most."""
+
 _SHOWN_MAX = 40
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_STRING_OR_LARGE_FLOAT = re.compile(r'"(?:[^"\\]|\\.)*"|-?[0-9.]+[eE]\+?[0-9]+')
 
 
 def serialize(arguments: Mapping[str, Any], *, bytes_max: int, dumps: Dumps | None = None) -> str:
@@ -50,24 +56,61 @@ def _standard(arguments: Mapping[str, Any]) -> str:
     try:
         text = _encode(arguments if isinstance(arguments, dict) else dict(arguments))
         text.isascii() or text.encode()  # a lone surrogate fails here
-    except (TypeError, ValueError, RecursionError) as error:
-        _check_members(arguments)
-        raise ArgumentsNotSerializable("task_kwargs", f"cannot be encoded: {error}") from error
+    except Exception as error:  # the values may be of anybody's classes, and raise anything
+        _explain(arguments)
+        raise ArgumentsNotSerializable(
+            "task_kwargs", f"cannot be encoded: {_why(error)}"
+        ) from error
+    if text.find("{", 1) != -1:  # the encoder turns keys like 1 into "1" in nested objects
+        _explain(arguments)
     if _is_doubtful(text):
+        _explain(arguments)
+        _explain(_parsed(text))  # what was encoded, should the values tell something else now
+    return _with_floats_kept(text) if "e+" in text else text
+
+
+def _explain(arguments: Mapping[str, Any]) -> None:
+    """Raise for the first value that cannot be stored, by its path."""
+    try:
         _check_members(arguments)
-    return text
+    except ArgumentsNotSerializable:
+        raise
+    except Exception as error:
+        raise ArgumentsNotSerializable("task_kwargs", f"cannot be read: {_why(error)}") from error
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    try:
+        value: dict[str, Any] = json.loads(text)
+    except RecursionError as error:
+        raise ArgumentsNotSerializable("task_kwargs", "are nested too deep") from error
+    return value
 
 
 def _is_doubtful(text: str) -> bool:
-    """Say whether the encoder may have let through what the text alone cannot show.
+    """Say whether the text may hold what the encoder lets through and `jsonb` does not take."""
+    depth_bound = text.count("[") + text.count("{")  # those in strings count too: it is a bound
+    return "\\u0000" in text or depth_bound >= DEPTH_MAX
 
-    It turns keys like 1 into "1" in nested objects, and escapes NUL characters.
-    """
-    return (
-        text.find("{", 1) != -1
-        or "\\u0000" in text
-        or text.count("[") >= DEPTH_MAX  # brackets in strings count too: an upper bound is enough
-    )
+
+def _with_floats_kept(text: str) -> str:
+    """Write floats like 1e+16 out: `jsonb` would give them back as the integer of those digits."""
+    return _STRING_OR_LARGE_FLOAT.sub(_written_out, text)
+
+
+def _written_out(match: re.Match[str]) -> str:
+    found = match[0]
+    if found.startswith('"'):
+        return found
+    digits = f"{Decimal(found):f}"
+    return digits if "." in digits else f"{digits}.0"
+
+
+def _why(error: Exception) -> str:
+    try:
+        return str.__str__(str(error))
+    except Exception:
+        return kind(error)
 
 
 def _custom(arguments: Mapping[str, Any], dumps: Dumps) -> str:
@@ -76,21 +119,28 @@ def _custom(arguments: Mapping[str, Any], dumps: Dumps) -> str:
     try:
         encoded = dumps(arguments)
         text = encoded if isinstance(encoded, str) else encoded.decode()
-        value = json.loads(text, parse_constant=_refuse_constant)
-    except (TypeError, ValueError, RecursionError, AttributeError) as error:
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_parse_float)
+    except Exception as error:
         raise ArgumentsNotSerializable(
-            "task_kwargs", f"the app's JSON encoder cannot encode them: {error}"
+            "task_kwargs", f"the app's JSON encoder cannot encode them: {_why(error)}"
         ) from error
     if not isinstance(value, dict):
         raise ArgumentsNotSerializable(
             "task_kwargs", "the app's JSON encoder must turn them into a JSON object"
         )
     _check_members(value)
-    return text
+    return _with_floats_kept(str.__str__(text))
 
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not valid JSON")
+
+
+def _parse_float(text: str) -> float:
+    exponent = Decimal(text).as_tuple().exponent
+    if not isinstance(exponent, int) or -exponent > DECIMAL_PLACES_MAX:
+        raise ValueError(f"a number has more than {DECIMAL_PLACES_MAX} decimal places")
+    return float(text)
 
 
 def check_keywords(argument: str, arguments: object) -> None:
@@ -99,8 +149,12 @@ def check_keywords(argument: str, arguments: object) -> None:
         raise ArgumentsNotSerializable(
             argument, f"must be a dict of argument names to values, not {kind(arguments)}"
         )
-    for name in arguments:
-        if not isinstance(name, str):
+    try:
+        names = list(arguments)
+    except Exception as error:
+        raise ArgumentsNotSerializable(argument, f"cannot be read: {_why(error)}") from error
+    for name in names:
+        if not is_a(name, str):
             raise ArgumentsNotSerializable(
                 argument, f"argument names must be strings, not {kind(name)}"
             )
@@ -115,14 +169,14 @@ def _check_members(arguments: Mapping[str, Any]) -> None:
 
 def _check_value(path: str, value: object, ancestors: tuple[int, ...]) -> None:
     """Refuse what JSON or `jsonb` cannot hold. `ancestors` are the containers around the value."""
-    if isinstance(value, str):
+    if is_a(value, str):
         _check_text(path, value)
-    elif isinstance(value, dict | list | tuple):
+    elif is_a(value, dict) or is_a(value, list) or is_a(value, tuple):
         _check_container(path, value, ancestors)
-    elif isinstance(value, float):
+    elif is_a(value, float):
         if not math.isfinite(value):
             raise ArgumentsNotSerializable(path, "must be a finite number, not NaN or infinite")
-    elif isinstance(value, int):
+    elif is_a(value, int):
         _check_integer(path, value)
     elif value is not None:
         raise ArgumentsNotSerializable(
@@ -142,9 +196,9 @@ def _check_container(
             _shortened(path), f"is nested more than {DEPTH_MAX} levels deep; pass a flatter value"
         )
     within = (*ancestors, id(value))
-    if isinstance(value, dict):
+    if is_a(value, dict):
         for key, member in value.items():
-            if not isinstance(key, str):
+            if not is_a(key, str):
                 raise ArgumentsNotSerializable(
                     path, f"its keys must be strings, as in JSON, not {kind(key)}"
                 )

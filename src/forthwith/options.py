@@ -10,8 +10,14 @@ import difflib
 import math
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
+from typing import TYPE_CHECKING, TypeVar
 
 from forthwith.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
+T = TypeVar("T")
 
 NAME_CHARACTERS_MAX = 128
 """Longest name of a queue or a task, as in Procrastinate's tables."""
@@ -43,8 +49,9 @@ def check_name(argument: str, value: object, *, characters_max: int = NAME_CHARA
 
     A name is a string of 1 to `characters_max` characters without NULs and lone surrogates.
     """
-    if not isinstance(value, str):
+    if not is_a(value, str):
         raise InvalidArgument(argument, f"must be a string, not {kind(value)}")
+    value = str.__str__(value)  # a plain string, also of a StrEnum
     if not value:
         raise InvalidArgument(argument, "must not be empty")
     if len(value) > characters_max:
@@ -54,7 +61,7 @@ def check_name(argument: str, value: object, *, characters_max: int = NAME_CHARA
     problem = text_problem(value)
     if problem:
         raise InvalidArgument(argument, problem)
-    return str.__str__(value)  # a plain string, also of a StrEnum
+    return value
 
 
 def check_lock(argument: str, value: object) -> str:
@@ -70,11 +77,12 @@ def check_priority(argument: str, value: object) -> int:
 
     Raises `InvalidArgument` otherwise. Higher priorities run first.
     """
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not is_a(value, int):
         raise InvalidArgument(argument, f"must be an integer, not {kind(value)}")
+    value = int.__int__(value)  # a plain integer, also of an IntEnum
     if not PRIORITY_MIN <= value <= PRIORITY_MAX:
         raise InvalidArgument(argument, f"must be from {PRIORITY_MIN} to {PRIORITY_MAX}")
-    return int(value)  # a plain integer, also of an IntEnum
+    return value
 
 
 def check_positive(argument: str, value: object) -> float:
@@ -137,21 +145,29 @@ def check_known(options: Iterable[str], known: frozenset[str]) -> None:
 
 
 def check_schedule(argument: str, value: object) -> datetime.datetime:
-    """Return `value` if it is an aware datetime that stays one in UTC.
+    """Return `value` in UTC if it is an aware datetime that stays one there.
 
     PostgreSQL's `timestamptz` holds every such time. Raises `InvalidArgument` otherwise.
     """
-    if not isinstance(value, datetime.datetime):
+    if not is_a(value, datetime.datetime):
         raise InvalidArgument(argument, f"must be a datetime, not {kind(value)}")
-    if value.utcoffset() is None:
+    try:
+        utc = _in_utc(value)
+    except OverflowError:
+        raise InvalidArgument(argument, "is outside the years 1 to 9999 in UTC") from None
+    except Exception as error:  # a time zone is a class that anybody can write
+        raise InvalidArgument(argument, "has a time zone that does not work") from error
+    if utc is None:
         raise InvalidArgument(
             argument, "must have a time zone, such as datetime.now(tz=datetime.UTC)"
         )
-    try:
-        value.astimezone(datetime.UTC)
-    except OverflowError:
-        raise InvalidArgument(argument, "is outside the years 1 to 9999 in UTC") from None
-    return value
+    return utc
+
+
+def _in_utc(value: datetime.datetime) -> datetime.datetime | None:
+    """Return a plain datetime in UTC, also of a subclass; None for a naive one."""
+    plain = datetime.datetime.combine(value.date(), value.timetz())
+    return None if plain.utcoffset() is None else plain.astimezone(datetime.UTC)
 
 
 def schedule_from(
@@ -193,6 +209,7 @@ def utc_in(**units: float) -> datetime.datetime:
 
 def text_problem(value: str) -> str | None:
     """Say what keeps PostgreSQL from storing a string, or return None."""
+    value = str.__str__(value)  # what it is, not what a subclass says of it
     if "\0" in value:
         return "contains a NUL character, which PostgreSQL cannot store; remove it, or use base64"
     if not value.isascii() and not _is_encodable(value):
@@ -208,6 +225,16 @@ def _is_encodable(value: str) -> bool:
     return True
 
 
+def is_a(value: object, cls: type[T]) -> TypeIs[T]:
+    """Whether a value really is one of a class, whatever it says of its `__class__`."""
+    return issubclass(type(value), cls)
+
+
 def kind(value: object) -> str:
     """Return what a message calls the kind of a wrong value."""
-    return "None" if value is None else type(value).__name__
+    return "None" if value is None else class_name(type(value)).rpartition(".")[2]
+
+
+def class_name(cls: type) -> str:
+    """Return the qualified name of a class, whatever its metaclass says."""
+    return str.__str__(type.__dict__["__qualname__"].__get__(cls))

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import traceback
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from forthwith.options import class_name
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from forthwith.job import AttemptKind, ClaimedJob
 
 MESSAGE_CHARACTERS_MAX = 10_000
 TRACEBACK_CHARACTERS_MAX = 100_000
+EXCEPTIONS_MAX = 1000
+"""Of how many exceptions, linked by cause, context or group, Python itself makes the traceback."""
+LINKS_MAX = 20
+"""How many of a longer chain are kept."""
+PARTS_MAX = 15
+"""How many of a larger group are kept, as Python does."""
 
 
 class Failure(NamedTuple):
@@ -64,10 +73,13 @@ Outcome: TypeAlias = Succeeded | Failed | Retry | Aborted | Released
 
 
 def failure_of(error: BaseException, kind: AttemptKind) -> Failure:
-    """Describe an exception for history: text that PostgreSQL can hold, of bounded length."""
+    """Describe an exception for history: text that PostgreSQL can hold, of bounded length.
+
+    Never raises. Exceptions are the users' own, and may fail, lie or never end when looked at.
+    """
     return Failure(
         kind=kind,
-        exception_type=storable(type(error).__qualname__, 500),
+        exception_type=storable(class_name(type(error)), 500),
         message=storable(_message(error), MESSAGE_CHARACTERS_MAX),
         traceback=storable(_traceback(error), TRACEBACK_CHARACTERS_MAX),
     )
@@ -75,6 +87,7 @@ def failure_of(error: BaseException, kind: AttemptKind) -> Failure:
 
 def storable(text: str, characters_max: int) -> str:
     """Return the text without what PostgreSQL refuses (NUL, lone surrogates), shortened in the middle."""
+    text = str.__str__(text)  # of a subclass, the string that it really is
     if len(text) > characters_max:
         half = characters_max // 2
         text = (
@@ -84,14 +97,99 @@ def storable(text: str, characters_max: int) -> str:
 
 
 def _message(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception as broken:
-        return f"<the exception's own text could not be had: {type(broken).__qualname__}>"
+    return _told("the exception's own text", lambda: str(error))
 
 
 def _traceback(error: BaseException) -> str:
+    if _is_ordinary(error):
+        text = _told("the traceback", lambda: "".join(traceback.format_exception(error)))
+        if not text.startswith("<the traceback could not be had"):
+            return text
+    return "\n[... caused ...]\n\n".join(reversed([_link(link) for link in _chain(error)]))
+
+
+def _told(what: str, tell: Callable[[], str]) -> str:
     try:
-        return "".join(traceback.format_exception(error))
-    except Exception as broken:
-        return f"<the traceback could not be had: {type(broken).__qualname__}>"
+        return str.__str__(tell())
+    except BaseException as broken:  # it may raise whatever it likes, SystemExit too
+        return f"<{what} could not be had: {class_name(type(broken))}>"
+
+
+def _is_ordinary(error: BaseException) -> bool:
+    """Whether Python can make the traceback: it follows each exception's attributes to the end.
+
+    They may be properties that make a new cause each time, or there may be a million of them. And a
+    text of a million lines would keep it busy for seconds.
+    """
+    try:
+        return _is_plain(error)
+    except BaseException:  # a metaclass may have its say, too
+        return False
+
+
+def _is_plain(error: BaseException) -> bool:
+    seen: dict[int, BaseException] = {}
+    found = [error]
+    while found:
+        link = found.pop()
+        if id(link) in seen:
+            continue
+        seen[id(link)] = link
+        if len(seen) > EXCEPTIONS_MAX or len(_message(link)) > TRACEBACK_CHARACTERS_MAX:
+            return False
+        if not all(_is_inherited(link, name) for name in _FOLLOWED):
+            return False
+        linked = (_own(link, "__cause__"), _own(link, "__context__"))
+        found += [other for other in linked if other is not None]
+        if _is_group(link):
+            if not _is_inherited(link, "exceptions"):
+                return False
+            found += _own(link, "exceptions")
+    return True
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and what caused it, newest first, as far as we keep it."""
+    link: BaseException | None = error
+    seen: list[BaseException] = []
+    while link is not None and len(seen) < LINKS_MAX and not any(link is one for one in seen):
+        yield link
+        seen.append(link)
+        cause = _own(link, "__cause__")
+        link = _own(link, "__context__") if cause is None else cause
+
+
+def _link(error: BaseException) -> str:
+    stack = _told("the stack", lambda: "".join(traceback.format_tb(_own(error, "__traceback__"))))
+    parts = _own(error, "exceptions")[:PARTS_MAX] if _is_group(error) else ()
+    lines = [
+        f"{class_name(type(part))}: {storable(_message(part), 1000)}" for part in (error, *parts)
+    ]
+    return stack + "\n  with ".join(lines) + "\n"
+
+
+_FOLLOWED = (
+    "__getattribute__",
+    "__cause__",
+    "__context__",
+    "__suppress_context__",
+    "__traceback__",
+)
+
+
+def _is_group(error: BaseException) -> bool:
+    return issubclass(type(error), BaseExceptionGroup)
+
+
+def _is_inherited(error: BaseException, name: str) -> bool:
+    """Whether an exception has this attribute as Python's own exceptions have it."""
+    for cls in type.mro(type(error)):
+        if name in cls.__dict__:
+            return cls is BaseException or cls is BaseExceptionGroup
+    return False
+
+
+def _own(error: BaseException, name: str) -> Any:
+    """Return an attribute as Python keeps it, whatever the exception's class says of it."""
+    owner = BaseExceptionGroup if name == "exceptions" else BaseException
+    return owner.__dict__[name].__get__(error)

@@ -12,6 +12,7 @@ from procrastinate import jobs, middleware
 
 from forthwith.context import JobContext
 from forthwith.engine.plan import ContextParts, RetryPlan, TaskPlan
+from forthwith.options import check_lock, check_name, check_priority, check_schedule
 from forthwith.task import crashes_max_of, timeout_s_of
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     import procrastinate.tasks
     from procrastinate.middleware import TaskMiddleware, WorkerMiddleware
+    from procrastinate.retry import RetryDecision
 
     from forthwith.app import App
     from forthwith.job import ClaimedJob
@@ -118,8 +120,23 @@ def _decide_retry(
     retry = task.get_retry_exception(exception=error, job=seen)
     if retry is None:
         return None
-    decision = retry.retry_decision
-    return RetryPlan(decision.retry_at, decision.priority, decision.queue, decision.lock)
+    return _checked(retry.retry_decision)
+
+
+def _checked(decision: RetryDecision) -> RetryPlan:
+    """Check what a user's strategy decided: an outcome must not fail in the database."""
+    at, priority, queue, lock = (
+        decision.retry_at,
+        decision.priority,
+        decision.queue,
+        decision.lock,
+    )
+    return RetryPlan(
+        None if at is None else check_schedule("retry_at", at),
+        None if priority is None else check_priority("priority", priority),
+        None if queue is None else check_name("queue", queue),
+        None if lock is None else check_lock("lock", lock),
+    )
 
 
 def _procrastinate_job(job: ClaimedJob, arguments: dict[str, Any]) -> jobs.Job:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast, get_args
 
 import procrastinate
@@ -188,6 +189,10 @@ def _check_function(func: object) -> None:
     if not callable(func):
         raise InvalidArgument(
             "task", f"decorates a function, not {kind(func)}; pass options by name, as in name=..."
+        )
+    if inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
+        raise InvalidArgument(
+            "task", "is a generator function: calling it runs nothing; return instead of yielding"
         )
 
 

@@ -170,7 +170,7 @@ def _checked_queues(queues: Iterable[str] | None) -> list[str] | None:
         return None
     if isinstance(queues, str):
         raise InvalidArgument("queues", f"must be a list of names, such as [{queues!r}]")
-    return [check_name("queues", queue) for queue in dict.fromkeys(queues)] or None
+    return list(dict.fromkeys(check_name("queues", queue) for queue in queues)) or None
 
 
 def _checked_grace(seconds: float | None) -> float | None:

@@ -130,8 +130,9 @@ def test_only_aware_datetimes_can_be_scheduled(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [LAST, FIRST, datetime.datetime(2026, 1, 1, tzinfo=hours(5))])
-def test_an_aware_datetime_is_kept_as_it_is(value: datetime.datetime) -> None:
-    assert schedule_from(schedule_at=value) is value
+def test_an_aware_datetime_stays_the_same_moment(value: datetime.datetime) -> None:
+    due = schedule_from(schedule_at=value)
+    assert (due, due and due.tzinfo) == (value, datetime.UTC)
 
 
 def test_without_a_schedule_a_job_is_due_at_once() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
-import inspect
 import os
 import time
 from typing import TYPE_CHECKING, Any
@@ -93,7 +92,7 @@ class Execution:
         run = contextvars.copy_context().run
         try:
             result = await asyncio.get_running_loop().run_in_executor(threads, run, _outright, call)
-            if inspect.isawaitable(result):  # a plain function that returns a coroutine
+            if hasattr(type(result), "__await__"):  # a plain function that returns a coroutine
                 result = await result
         except Exception as error:
             if self.why_abort() is AbortReason.TIMEOUT:

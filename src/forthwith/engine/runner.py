@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
 import time
@@ -14,6 +15,7 @@ from forthwith.context import AbortReason
 from forthwith.engine.execution import Execution, TimedOut
 from forthwith.engine.task_threads import TaskThreads
 from forthwith.errors import DatabaseUnavailable, JobAborted
+from forthwith.options import class_name
 from forthwith.outcome import (
     Aborted,
     Failed,
@@ -112,10 +114,7 @@ class Runners:
 
     def start(self) -> None:
         """Start the runners."""
-        self._tasks = [
-            asyncio.create_task(self._run(), name=f"runner {number}")
-            for number in range(self._concurrency)
-        ]
+        self._tasks = [self._start_runner(number) for number in range(self._concurrency)]
 
     def abort(self, job_id: int, reason: AbortReason = AbortReason.USER_REQUEST) -> None:
         """Stop a claimed job: an async one is cancelled, a sync one learns from its context, and one
@@ -157,6 +156,27 @@ class Runners:
             )
         self._threads.shutdown(wait=False, cancel_futures=True)
         return len(stuck)
+
+    def _start_runner(self, number: int) -> asyncio.Task[None]:
+        runner = asyncio.create_task(self._run(), name=f"runner {number}")
+        runner.add_done_callback(functools.partial(self._replace, number))
+        return runner
+
+    def _replace(self, number: int, runner: asyncio.Task[None]) -> None:
+        """Put another in the place of a runner that has ended: a job has broken it.
+
+        A job can: by cancelling, when it is long over, the task that it ran in; or with GeneratorExit.
+        """
+        error = None if runner.cancelled() else runner.exception()
+        if self._closing:
+            return
+        logger.error(
+            "A task has broken %s (%s); another one takes its place",
+            runner.get_name(),
+            "cancelled" if error is None else class_name(type(error)),
+            exc_info=error,
+        )
+        self._tasks[number] = self._start_runner(number)
 
     async def _run(self) -> None:
         while True:
@@ -204,9 +224,11 @@ class Runners:
                 await execution.run(plan, self._store, self._threads)
             finally:
                 forks.end_child(self._pid)
-        except GeneratorExit:
-            raise
         except BaseException as error:
+            if issubclass(type(error), GeneratorExit):
+                if _is_at_work(execution.runner):  # and not thrown away with its loop
+                    self._completer.add(self._outcome_of(error, execution, plan))
+                raise  # for Python closes every coroutine on the way, this one too: see _replace
             outcome = await self._conclude(execution, plan, error)
         else:
             outcome = await self._conclude(execution, plan, None)
@@ -248,12 +270,12 @@ class Runners:
             return Aborted(job, failure_of(error, "aborted")) if plan.once else Released(job)
         failure = failure_of(error, _kind_of(error))
         ended = Aborted(job, failure) if failure.kind == "aborted" else Failed(job, failure)
-        if reason is AbortReason.USER_REQUEST or isinstance(error, JobAborted):
+        if reason is AbortReason.USER_REQUEST or issubclass(type(error), JobAborted):
             return ended
         try:
             retry = plan.decide_retry(error, job)
-        except Exception as broken:
-            broken.__context__ = error
+        except BaseException as broken:
+            BaseException.__setattr__(broken, "__context__", error)
             return Failed(job, failure_of(broken, "failed"))
         if retry is None:
             return ended
@@ -288,9 +310,18 @@ class Runners:
 
 
 def _kind_of(error: BaseException) -> AttemptKind:
-    if isinstance(error, asyncio.CancelledError | JobAborted):
+    cls = type(error)  # what its `__class__` says is the user's affair
+    if issubclass(cls, asyncio.CancelledError | JobAborted):
         return "aborted"
-    return "timed_out" if isinstance(error, TimedOut) else "failed"
+    return "timed_out" if issubclass(cls, TimedOut) else "failed"
+
+
+def _is_at_work(runner: asyncio.Task[Any] | None) -> bool:
+    """Whether the event loop runs this runner at this moment."""
+    try:
+        return runner is not None and asyncio.current_task() is runner
+    except RuntimeError:
+        return False
 
 
 async def _forget_cancels(runner: asyncio.Task[Any]) -> None:
