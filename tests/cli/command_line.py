@@ -53,6 +53,19 @@ class CommandLine:
         )
         return Ran(done.returncode, done.stdout, done.stderr)
 
+    def run_unheard(self, *arguments: object, output: int) -> int:
+        """Run a command to its end, with all its output to that descriptor; return its exit code."""
+        return subprocess.run(
+            command(*arguments),
+            cwd=self.directory,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            timeout=DEADLINE_S,
+            check=False,
+        ).returncode
+
     def start(self, *arguments: object, log: Path) -> Running:
         """Start a command that runs until it is told to stop."""
         with log.open("wb") as output:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 # The app that the command line loads. It leaves its marks in files, which prove what has run.
 SHOP = """
 import asyncio
+import os
 import pathlib
+import signal
 import time
 
 import forthwith
@@ -46,6 +48,18 @@ async def wait_for_file(started, until):
     while not pathlib.Path(until).exists():
         await asyncio.sleep(0.01)
     mark(started + "-done")
+
+
+@app.task(name="block")
+async def block(started):
+    mark(started)
+    while True:
+        pass
+
+
+@app.task(name="die")
+async def die():
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @app.task(name="never_end")

@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cli.command_line import CommandLine
 from tests.cli.conftest import process_ids
 from tests.support.waiting import wait_until_sync
 
 if TYPE_CHECKING:
-    from tests.cli.command_line import CommandLine, Running
+    from pathlib import Path
+
+    from tests.cli.command_line import Running
     from tests.cli.conftest import StartWorker
 
 
@@ -231,3 +236,73 @@ def test_several_one_shots_leave_when_all_are_done(forthwith_cli: CommandLine) -
 def test_an_app_that_cannot_be_loaded_stops_all_processes(forthwith_cli: CommandLine) -> None:
     ran = forthwith_cli.run("--app", "nowhere:app", "worker", "--processes", "2")
     assert ran.code == 3, ran
+
+
+@pytest.mark.parametrize("log", ["a closed pipe", "/dev/full"])
+def test_a_log_that_cannot_be_written_costs_no_job(forthwith_cli: CommandLine, log: str) -> None:
+    job_id = defer(forthwith_cli, "break")
+    sent = defer(forthwith_cli, "send", to="ada")
+    if log == "a closed pipe":
+        reading, writing = os.pipe()
+        os.close(reading)
+    else:
+        writing = os.open(log, os.O_WRONLY)
+    try:
+        code = forthwith_cli.run_unheard(
+            "--app", "shop:app", "worker", "--one-shot", output=writing
+        )
+    finally:
+        os.close(writing)
+    assert (status(forthwith_cli, job_id), status(forthwith_cli, sent)) == ("failed", "succeeded")
+    assert code == 0
+
+
+@pytest.mark.parametrize("arguments", [(), ("--processes", "2")])
+def test_a_database_that_never_answers_does_not_keep_a_worker_that_is_to_stop(
+    directory: Path, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(30.0)
+        url = f"postgresql://127.0.0.1:{silent.getsockname()[1]}/nowhere?sslmode=disable"
+        cli = CommandLine(directory, {"FORTHWITH_DATABASE_URL": url})
+        worker = cli.start("--app", "shop:app", "worker", *arguments, log=tmp_path / "log")
+        try:
+            connection, _ = silent.accept()  # it connects, and hears nothing
+            began_s = time.monotonic()
+            worker.send(signal.SIGTERM)
+            assert worker.wait() == 0
+            assert time.monotonic() - began_s < 5.0 + 1.5  # a busy machine may take a while
+            connection.close()
+        finally:
+            worker.clean_up()
+
+
+def test_a_task_that_blocks_the_event_loop_does_not_keep_the_process(
+    forthwith_cli: CommandLine, start_worker: StartWorker
+) -> None:
+    worker = start_worker("--grace-period", "0.2")
+    job_id = defer(forthwith_cli, "block", started="running")
+    behind = defer(forthwith_cli, "send", to="ada")
+    wait_until_sync((forthwith_cli.directory / "running").exists)
+    began_s = time.monotonic()
+    worker.send(signal.SIGTERM)
+    assert worker.wait() == 7
+    assert time.monotonic() - began_s < 0.2 + 5.0 + 1.5
+    assert (status(forthwith_cli, job_id), status(forthwith_cli, behind)) == ("todo", "todo")
+
+
+def test_a_process_that_dies_again_and_again_is_replaced_ever_later(
+    forthwith_cli: CommandLine, start_worker: StartWorker
+) -> None:
+    defer(forthwith_cli, "die")
+    supervisor = start_worker("--processes", "2")
+    supervisor.wait_for_output("killed by SIGKILL)", times=3)
+    wait_until_sync(lambda: "failed" in jobs_by_status(forthwith_cli))
+    assert "another one starts in 0.5 s" in supervisor.output()
+    supervisor.send(signal.SIGTERM)
+    assert supervisor.wait() == 0
+
+
+def jobs_by_status(cli: CommandLine) -> set[str]:
+    """Return the statuses of all jobs."""
+    return {job["status"] for job in cli.run("jobs", "--json").document()["jobs"]}
