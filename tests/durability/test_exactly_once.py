@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -131,6 +132,43 @@ async def test_whoever_cannot_ask_at_once_asks_again(
     await run_until_idle(proxied)
     assert len(asked) == 4
     assert (await notes(connection), await status(proxied, job_id)) == (1, "succeeded")
+
+
+@pytest.mark.parametrize("patience_s", [0.3, 1.0, 1.5, 2.0])
+@pytest.mark.parametrize("is_ours", [True, False])
+async def test_a_run_that_is_cancelled_while_it_commits_has_one_effect(
+    proxied: forthwith.App,
+    proxy: Proxy,
+    connection: Connection,
+    is_ours: bool,
+    patience_s: float,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    @proxied.task(name="work", pass_context=True, retry=1)
+    async def work(context: forthwith.JobContext) -> None:
+        is_first = context.job.attempts == 0
+        proxy.delay_s = 0.0
+        if is_ours:
+            async with asyncio.timeout(patience_s if is_first else None):
+                async with context.transaction() as own:
+                    await own.execute(INSERT)
+                    proxy.delay_s = 0.06 if is_first else 0.0  # of every answer until the commit's
+        else:
+            own = await psycopg.AsyncConnection.connect(proxy.conninfo)
+            try:
+                await own.execute(INSERT)
+                await context.complete_in(own)
+                proxy.delay_s = 0.6 if is_first else 0.0
+                async with asyncio.timeout(patience_s if is_first else None):
+                    await own.commit()
+            finally:
+                proxy.delay_s = 0.0
+                await own.close()
+
+    job_id = await work.defer_async()
+    await run_until_idle(proxied)
+    assert (await notes(connection), await status(proxied, job_id)) == (1, "succeeded")
+    assert "LeaseLost" not in caplog.text
 
 
 @each_way

@@ -15,6 +15,7 @@ from sqlalchemy.ext import asyncio as async_sqlalchemy
 
 import forthwith
 from forthwith.errors import AlreadyEnqueued, ConnectorException, InvalidArgument, SchemaMissing
+from forthwith.store.statements import statements
 from tests.support import django_site
 from tests.support.workers import running_worker
 
@@ -174,6 +175,10 @@ def test_a_taken_queueing_lock_leaves_the_transaction_of_any_library_usable(
         single.defer(name="first")
         with pytest.raises(AlreadyEnqueued):
             single.defer(name="second")
+        with pytest.raises(AlreadyEnqueued):
+            deferrer(closed_app, connection, queueing_lock="pair").batch_defer(
+                {"name": "half of a batch"}, {"name": "the other half"}
+            )
         execute(INSERT.format("after"))
         connection.commit()
     assert (jobs(look), effects(look)) == (["first"], ["after", "before"])
@@ -435,6 +440,37 @@ def test_a_job_rides_in_an_atomic_request(
         status = Client(raise_request_exception=False).get("/").status_code
     assert status == (500 if fails else 200)
     assert (jobs(look), effects(look)) == (([], []) if fails else (["letter"], ["order"]))
+
+
+@pytest.mark.parametrize("is_blocking", [True, False])
+async def test_an_old_snapshot_does_not_cancel_the_head_of_a_line(
+    closed_app: forthwith.App,
+    look: psycopg.Connection[Any],
+    database_url: str,
+    is_blocking: bool,
+) -> None:
+    line = closed_app.configure_task("some.task", lock="line")
+    head = await line.defer_async(name="head")
+    look.execute(statements()["sort_lines"], {"batch_size": 10})
+    manager = closed_app.job_manager
+    async with await psycopg.AsyncConnection.connect(database_url) as connection:
+        with psycopg.connect(database_url) as blocking:
+            blocking.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            await connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
+            blocking.execute("select 1")
+            await connection.execute("select 1")
+            await line.defer_async(name="next")  # which neither snapshot shows
+            look.execute(statements()["sort_lines"], {"batch_size": 10})
+            if is_blocking:
+                with pytest.raises(InvalidArgument, match="read committed"):
+                    manager.cancel_job_by_id(head, connection=blocking)
+            else:
+                with pytest.raises(InvalidArgument, match="read committed"):
+                    await manager.cancel_job_by_id_async(head, connection=connection)
+            blocking.commit()
+        await connection.commit()
+    states = look.execute("select state::text from forthwith.job order by id").fetchall()
+    assert states == [("ready",), ("blocked",)]
 
 
 # -- what is none of these --------------------------------------------------------------------------

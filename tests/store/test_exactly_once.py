@@ -401,6 +401,28 @@ async def test_another_database_is_told_from_a_lost_lease(
     assert "another database" in str(error)
 
 
+async def test_a_job_of_the_same_id_in_another_database_is_left_alone(
+    refusal: Any, empty_database_url: str
+) -> None:
+    other = forthwith.App(empty_database_url)
+    async with other.open_async(), await psycopg.AsyncConnection.connect(empty_database_url) as own:
+        await other.schema_manager.apply_schema_async()
+        twin = await other.configure_task("work").defer_async()
+        tokens: list[int] = []
+
+        async def work(context: forthwith.JobContext) -> None:
+            assert context.job.id == twin
+            await own.execute("update forthwith.job set lease_token = %s", [context.lease_token])
+            tokens.append(context.lease_token)
+            await context.complete_in(own)
+
+        error = await refusal(work)
+        await own.commit()
+        assert len(tokens) == 1
+        assert "another database" in str(error)
+        assert await status(other, twin) == "todo"
+
+
 async def test_a_connection_that_commits_by_itself_is_refused(
     refusal: Any, database_url: str
 ) -> None:

@@ -42,6 +42,9 @@ async def with_context(context: JobContext, amount: int) -> str:
         return context.task.name
     async with context.transaction() as connection:
         assert_type(connection, psycopg.AsyncConnection[Any])
+    with context.transaction() as blocking:
+        assert_type(blocking, psycopg.Connection[Any])
+    assert_type(context.lease_token, int)
     assert_type(context.remaining_s(), float | None)
     return str(amount)
 
@@ -109,6 +112,22 @@ def configure_knows_its_options() -> None:
     send.configure(priority="high")  # type: ignore[arg-type]
     send.configure(schedule_in={"years": 1})  # type: ignore[arg-type]
     assert_type(send.configure().defer(to="ada"), int)
+
+
+async def completions_are_awaited_where_the_connection_is_asynchronous(
+    context: JobContext,
+    session: orm.Session,
+    async_session: async_sqlalchemy.AsyncSession,
+    blocking: psycopg.Connection[Any],
+    asynchronous: psycopg.AsyncConnection[Any],
+    engine: sqlalchemy.Engine,
+) -> None:
+    assert_type(await context.complete_in(async_session), None)
+    await context.complete_in(asynchronous)
+    context.complete_in(session)
+    context.complete_in(blocking)
+    await context.complete_in(session)  # type: ignore[misc]
+    context.complete_in(engine)  # type: ignore[call-overload]
 
 
 def connections_of_several_libraries_are_taken(

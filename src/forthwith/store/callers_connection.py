@@ -70,6 +70,20 @@ def in_callers_transaction() -> Iterator[None]:
         ) from error
 
 
+def check_sees_lines(isolation: str) -> None:
+    """Raise `InvalidArgument` unless a transaction that ends a job with a lock sees who waits for it.
+
+    With a snapshot from its beginning it would overlook a job that was put in line since, and leave it
+    there with nobody to let it go.
+    """
+    if isolation != "read committed":
+        raise InvalidArgument(
+            ARGUMENT,
+            f"has the isolation {isolation}, and the job has a lock: its transaction would not see the next "
+            "job in the lock's line. Use a transaction of read committed",
+        )
+
+
 def is_async(connection: object) -> bool:
     """Whether a connection of the caller's is an asynchronous one."""
     if _comes_from(connection, "sqlalchemy"):

@@ -153,11 +153,8 @@ class Completing:
             raise OtherDatabase
         if fate == "in progress" and earlier != transaction_id:
             raise ForthwithError(ENDED_TWICE)  # to wait for that transaction would be for ever
-        if job.lock is not None and isolation != "read committed":
-            raise ForthwithError(
-                f"Job {job.id} has a lock, and this transaction's isolation is {isolation}: it would "
-                "not see the next job in the lock's line. Complete it in a transaction of read committed"
-            )
+        if job.lock is not None:
+            callers_connection.check_sees_lines(isolation)
         if not (yield Step("complete", recording.ends)):
             raise LeaseLost if earlier is None else ForthwithError(ENDED_TWICE)
         if locks := recording.locks_of({job.id}):

@@ -9,6 +9,7 @@ import psycopg
 from psycopg.rows import tuple_row
 
 from forthwith.job import FailedAttempt, JobDetails, WorkerDetails
+from forthwith.store.callers_connection import check_sees_lines
 from forthwith.store.deferring import Deferring
 from forthwith.store.own_names import own_names, own_names_blocking
 from forthwith.store.statements import DEFAULT_SCHEMA, channel_of, statements
@@ -82,7 +83,10 @@ class JobQueries:
         parameters = self._cancel_parameters(job_id, abort=abort, delete_job=delete_job)
         async with self._transaction(connection) as used:
             rows = await self._rows("cancel", used, **parameters)
-            await self._advance([lock for _, lock, _ in rows], used)
+            locks = [lock for _, lock, _ in rows if lock is not None]
+            if locks and connection is not None:
+                check_sees_lines((await self._rows("isolation", used))[0][0])
+            await self._advance(locks, used)
             return bool(rows)
 
     def cancel_blocking(
@@ -102,6 +106,8 @@ class JobQueries:
             rows = cursor.execute(self._statements["cancel"], parameters).fetchall()
             locks = [lock for _, lock, _ in rows if lock is not None]
             if locks:
+                [(isolation,)] = cursor.execute(self._statements["isolation"]).fetchall()
+                check_sees_lines(isolation)
                 cursor.execute(self._statements["advance_lines"], {"locks": locks})
             return bool(rows)
 
