@@ -498,9 +498,11 @@ class TestSchema:
 async def catalog(connection: Connection) -> list[str]:
     """Return what there is in the schema, by kind and name."""
     query = """
-        select relkind::text || ' ' || relname from pg_class where relnamespace = 'forthwith'::regnamespace
+        select relkind::text || ' ' || relname from pg_class
+        where relnamespace = 'forthwith'::regnamespace
         union all
-        select 'function ' || oid::regprocedure::text from pg_proc where pronamespace = 'forthwith'::regnamespace
+        select 'function ' || oid::regprocedure::text from pg_proc
+        where pronamespace = 'forthwith'::regnamespace
         order by 1
     """
     return [name for (name,) in await (await connection.execute(query)).fetchall()]
