@@ -10,7 +10,7 @@ import pytest
 
 from forthwith.verify.checkers import INVARIANTS, check
 from forthwith.verify.history import History
-from tests.verify.story import LEASE_S, Story
+from tests.verify.story import LEASE_S, Job, Story
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -647,6 +647,37 @@ def transactional_task_returns_after_the_next_of_its_lock_has_begun(story: Story
     story.complete(second, "w2")
 
 
+def _crashed(story: Story) -> Job:
+    """A job that has crashed twice."""
+    job = story.defer()
+    for _ in range(2):
+        worker_id = story.start(f"victim {story.now_s}")
+        story.claim(job, worker_id)
+        story.kill(story.names[worker_id])
+        story.rescue(job)
+    return job
+
+
+@violates("I6")
+def suspects_in_one_worker(story: Story) -> None:
+    jobs = [_crashed(story), _crashed(story)]
+    for job in jobs:
+        story.claim(job)
+        story.run(job)
+    for job in jobs:
+        story.complete(job)
+
+
+@holds
+def suspect_beside_others_and_after_another(story: Story) -> None:
+    other = story.defer()
+    story.claim(other)
+    story.success(_crashed(story))
+    story.success(_crashed(story))
+    story.run(other)
+    story.complete(other)
+
+
 # -- I7: the order of a lock --------------------------------------------------------------------------
 
 
@@ -874,6 +905,34 @@ def everybody_was_harmed(story: Story) -> None:
     _held(story)
     story.fault("vanish", "*", for_s=LEASE_S + 1)
     _taken(story)
+
+
+# -- I10: queueing locks ------------------------------------------------------------------------------
+
+
+@violates("I10")
+def two_wait_under_one_key(story: Story) -> None:
+    jobs = [story.defer(queueing_lock="q"), story.defer(queueing_lock="q")]
+    for job in jobs:
+        story.success(job)
+
+
+@holds
+def next_comes_after_the_claim(story: Story) -> None:
+    first = story.defer(queueing_lock="q")
+    story.claim(first)
+    second = story.defer(queueing_lock="q")
+    story.run(first, effect=False, error="ValueError")
+    story.retry(first)
+    story.success(second)
+    story.success(first)
+
+
+@holds
+def next_comes_after_the_cancellation(story: Story) -> None:
+    first = story.defer(queueing_lock="q")
+    story.cancel(first)
+    story.success(story.defer(queueing_lock="q"))
 
 
 # -- the tests ----------------------------------------------------------------------------------------

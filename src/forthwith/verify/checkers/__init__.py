@@ -1,4 +1,4 @@
-"""What must hold of a history: the invariants I1 to I9, each with its statement and its check."""
+"""What must hold of a history: the invariants I1 to I10, each with its statement and its check."""
 
 from __future__ import annotations
 
@@ -37,12 +37,13 @@ INVARIANTS = (
     Invariant(
         "I5", "One accepted completion a job, of its newest claim's run", completions.completions
     ),
-    Invariant("I6", "Attempts of one lock, or of one job, do not overlap", locks.overlaps),
+    Invariant("I6", "What must run alone does: one lock's jobs, one job, suspects", locks.overlaps),
     Invariant(
         "I7", "Jobs of one lock start in the order in which they were deferred", locks.disorder
     ),
     Invariant("I8", "Workers recover, or exit non-zero; 0 only when asked to stop", workers.exits),
     Invariant("I9", "A healthy worker keeps its lease", workers.unjustified_rescues),
+    Invariant("I10", "At most one new job waits under a queueing lock", locks.crowds),
 )
 
 

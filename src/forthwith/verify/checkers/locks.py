@@ -1,4 +1,4 @@
-"""I6, I7: locks keep jobs apart, and in order."""
+"""I6, I7, I10: locks keep jobs apart, and in order; queueing locks keep them single."""
 
 from __future__ import annotations
 
@@ -24,15 +24,20 @@ if TYPE_CHECKING:
     from forthwith.verify.checkers.timelines import Hold
     from forthwith.verify.history import History, Run
 
+LAST_CHANCE_CRASHES = 2
+"""Of the three that the lab's tasks may have."""
+
 
 def overlaps(history: History) -> Iterator[str]:
     """I6: by the database's own record, and by what the tasks noted.
 
     The code of a worker that was frozen, cut off or killed may still run, or be thought to, when its
     job runs again: a run counts until its claim has ended, if the worker had given cause for that. A
-    healthy worker has no excuse.
+    healthy worker has no excuse. A job with its last chance after crashes is alone of its kind in its
+    worker, so that it fails as poison only if it is.
     """
     yield from _overlapping_holds(history)
+    yield from _overlapping_suspects(history)
     yield from _overlapping_runs(history)
 
 
@@ -56,6 +61,24 @@ def disorder(history: History) -> Iterator[str]:
             lines[call.lock].append(turn)
     for lock, turns in lines.items():
         yield from _out_of_turn(lock, turns)
+
+
+def crowds(history: History) -> Iterator[str]:
+    """I10: a job of a queueing lock comes only when no other waits there for its first claim.
+
+    What comes back (by a retry, a release, a rescue) may wait beside a newer one.
+    """
+    changes = changes_of_jobs(history, archive=False)
+    waits: dict[str, list[tuple[int, float, int]]] = defaultdict(list)
+    for job_id, call in defers(history):
+        if call.queueing_lock is not None and changes[job_id]:
+            first, *others = changes[job_id]
+            leaves = (change.seq for change in others if change.after != "todo")
+            waits[call.queueing_lock].append((first.seq, next(leaves, inf), job_id))
+    for key, intervals in waits.items():
+        for (_, until, first_id), (since, _, second_id) in pairwise(sorted(intervals)):
+            if since < until:
+                yield f"job {second_id} came while job {first_id} waited under the same key, {key}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +147,21 @@ def _overlapping_holds(history: History) -> Iterator[str]:
                 yield (
                     f"jobs {first.job_id} and {second.job_id} of the lock {lock} "
                     "were claimed at the same time"
+                )
+
+
+def _overlapping_suspects(history: History) -> Iterator[str]:
+    by_worker: dict[int, list[Hold]] = defaultdict(list)
+    for hold in holds(history):
+        if hold.claim.crashes >= LAST_CHANCE_CRASHES:
+            by_worker[hold.worker_id].append(hold)
+    for worker_id, held in by_worker.items():
+        held.sort(key=lambda hold: hold.claim.seq)
+        for first, second in pairwise(held):
+            if first.end is None or first.end.seq > second.claim.seq:
+                yield (
+                    f"jobs {first.job_id} and {second.job_id}, each with its last chance, "
+                    f"were claimed together by worker {worker_id}"
                 )
 
 
