@@ -41,7 +41,7 @@ CONNECTION_DEFAULTS: Mapping[str, str | int] = {
 SERVER_DEFAULTS = """
     do $$
     declare
-        setting text[];
+        setting pg_catalog.text[];
     begin
         foreach setting slice 1 in array array[
             ['tcp_keepalives_idle', '10s'],
@@ -51,7 +51,7 @@ SERVER_DEFAULTS = """
             ['client_connection_check_interval', '5s']]
         loop
             begin
-                perform set_config(setting[1], setting[2], false);
+                perform pg_catalog.set_config(setting[1], setting[2], false);
             exception when others then
                 null;
             end;

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 INQUIRY_LIMIT_S = 5.0
 IDLE_S = 5.0
-WHO = "select pg_backend_pid(), pg_postmaster_start_time()"
+WHO = "select pg_catalog.pg_backend_pid(), pg_catalog.pg_postmaster_start_time()"
 WHAT = """
     select pg_postmaster_start_time(),
         exists (
@@ -48,6 +48,9 @@ class Backend:
             await connection.close()
             return True
         try:
+            await connection.execute(
+                "set search_path = pg_catalog, pg_temp"
+            )  # nobody's look-alikes
             cursor = await connection.execute(WHAT, [self.pid, IDLE_S])
             row = await cursor.fetchone()
         except psycopg.OperationalError:

@@ -75,7 +75,10 @@ class Claimer:
         self._hint = asyncio.Event()
         self._look_wanted = False
         self._hinted_queues: set[str] = set()
-        self._fruitless = 0
+        self._followed = 0  # hints since the last look
+        self._fruitless = (
+            0  # claims in a row that came to nothing, since the last wait without a hint
+        )
         self._stopping = False
         self._asked_for_notify = False
         self._busy_since_s: float | None = None
@@ -151,7 +154,12 @@ class Claimer:
         """Claim where the last claim ended; if that gives nothing, look from the start first."""
         rested = self._busy_since_s is None
         look_due = time.monotonic() >= self._next_look_s
-        if self._hinted_queues and not self._look_wanted and (rested or not look_due):
+        followed_many = self._followed >= HINTS_MAX
+        if (
+            self._hinted_queues
+            and not (self._look_wanted or followed_many)
+            and (rested or not look_due)
+        ):
             # Somebody says where: claim there at once, and spare the look's round trip. But not time
             # and again: a stream of hints must not keep us from ever looking.
             self._hint.clear()
@@ -165,6 +173,7 @@ class Claimer:
         for queue in queues:
             self._positions.pop(queue, None)
         self._ready_queues = list(queues.union(self._ready_queues))
+        self._followed += len(queues)
         queues.clear()
 
     async def _look(self, size: int) -> list[ClaimedJob]:
@@ -172,6 +181,7 @@ class Claimer:
         self._hint.clear()
         self._look_wanted = False
         self._hinted_queues.clear()
+        self._followed = 0
         started_s = time.monotonic()
         outlook = await self._store.look(self._queues)
         self._positions.clear()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.rows import tuple_row
+from psycopg.types.json import set_json_loads
 
 from forthwith.job import FailedAttempt, JobDetails, WorkerDetails
 from forthwith.store.callers_connection import check_sees_lines
@@ -33,6 +35,14 @@ NO_FILTER: Mapping[str, Any] = {
     "before_id": None,
     "limit": None,
 }
+
+
+def _readable(text: str | bytes) -> Any:
+    """Decode JSON. What Python can't decode, and no defer of ours writes, must not hide all other jobs."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return {"unreadable": str(error)}
 
 
 class JobQueries:
@@ -276,6 +286,7 @@ class JobQueries:
             async with self._transaction() as own:
                 return await self._rows(name, own, **parameters)
         async with psycopg.AsyncCursor(connection, row_factory=tuple_row) as cursor:
+            set_json_loads(_readable, cursor)
             await cursor.execute(self._statements[name], parameters)
             return await cursor.fetchall()
 

@@ -221,9 +221,12 @@ class PostgresStore:
             await connection.execute(sql.SQL("listen {}").format(sql.Identifier(self._channel)))
             listening()
             while True:
+                is_silent = True
                 async for notification in connection.notifies(timeout=LISTEN_PROBE_S):
+                    is_silent = False
                     hear(notification.payload)
-                await connection.execute("select 1")  # is anybody there?
+                if is_silent:  # else the answer would come behind a flood, all of which psycopg
+                    await connection.execute("select 1")  # would hand over in one go
 
     async def close(self) -> None:
         lines = (self._claims, self._completions, self._upkeep, self._pruning, self._listening)
