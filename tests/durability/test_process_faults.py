@@ -75,7 +75,7 @@ async def test_second_signal_ends_a_blocked_worker_without_a_grace_period(
     make_lab: MakeLab, wait_until: WaitUntil
 ) -> None:
     lab = await make_lab(worker_program=HARM)
-    job_id = await lab.defer("block_once", "blocked", how="spin")
+    job_id = await lab.defer("block_once", "blocked", how="sleep")
     worker = lab.start_worker(shutdown_graceful_timeout=None)
     await wait_until(lambda: lab.starts(job_id))
     worker.terminate()
@@ -288,7 +288,6 @@ async def test_poison_job_takes_none_of_two_hundred_neighbours_along(
         await lab.defer_batch("work", [{"key": f"{part} {n}", "run_s": 0.02} for n in range(50)])
         if part == 0:
             poison = await lab.defer("poison", "poison")
-            once = await lab.defer("once_poison", "once")
     started = 0
 
     async def over() -> bool:
@@ -303,17 +302,23 @@ async def test_poison_job_takes_none_of_two_hundred_neighbours_along(
     assert verdict.ok, verdict.text()
     jobs = {job.id: job for job in verdict.history.jobs}
     assert (jobs.pop(poison).status, len(lab.starts(poison))) == ("failed", 3)
-    assert (jobs.pop(once).status, len(lab.starts(once))) == ("failed", 1)
     assert {job.status for job in jobs.values()} == {"succeeded"}
     assert len(jobs) == 200
-    assert started <= 5
+    assert started <= 4
     attempts = await lab.app.job_manager.list_attempts_async(poison)
     assert attempts[-1].message is not None
     assert attempts[-1].message.endswith("Crash 3 of at most 3. Failed as poison.")
 
 
 @pytest.mark.parametrize(
-    "how", ["segfault", "abort", "os._exit", "out of memory", "close descriptors"]
+    "how",
+    [
+        "segfault",
+        "out of memory",
+        "close descriptors",
+        pytest.param("os._exit", marks=pytest.mark.soak),
+        pytest.param("abort", marks=pytest.mark.soak),
+    ],
 )
 async def test_job_that_takes_its_process_down_ends_and_its_neighbours_finish(
     make_lab: MakeLab, wait_until: WaitUntil, how: str

@@ -188,7 +188,7 @@ class Claimer:
         self._ready_queues = outlook.queues
         self._next_due_s = outlook.next_due_s
         jobs = await self._claim_ready(size)
-        if outlook.has_suspects and not self._runners.has_suspect:
+        if outlook.has_suspects and not (self._runners.has_suspect or self._completer.has_suspect):
             unknown = self._runners.unknown_tasks
             jobs += await self._store.claim_suspect(self._queues, unknown, self._lease.worker_id)
         if outlook.more_to_sort:

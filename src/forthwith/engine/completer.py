@@ -47,6 +47,11 @@ class Completer:
         """How many outcomes are not recorded yet."""
         return len(self._waiting) + len(self._in_flight)
 
+    @property
+    def has_suspect(self) -> bool:
+        """Whether one of them is of a job whose worker died: until it is recorded, the next death hits it."""
+        return any(outcome.job.crashes for outcome in (*self._waiting, *self._in_flight))
+
     def pending_ids(self) -> list[int]:
         """The jobs of those outcomes."""
         return [outcome.job.id for outcome in (*self._waiting, *self._in_flight)]
