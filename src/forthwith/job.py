@@ -48,6 +48,11 @@ class ClaimedJob(NamedTuple):
     scheduled_at: datetime | None
     abort_requested: bool
 
+    @property
+    def is_suspect(self) -> bool:
+        """Whether one more crash would be its last: a worker runs one such job at a time."""
+        return 0 < self.crashes >= self.crashes_max - 1
+
 
 @dataclass(frozen=True, slots=True)
 class JobDetails:

@@ -187,7 +187,7 @@ async def test_job_that_kills_its_workers_is_failed_as_poison_and_its_neighbours
     make_worker_process: MakeWorkerProcess,
     wait_until: WaitUntil,
 ) -> None:
-    await set_flag("before 2", "after 2")
+    await set_flag("before 2", "before 3")
     before = await in_process(app, "wait_for_flag").defer_async(key="before")
     poison = await in_process(app, "exit").defer_async(key="poison")
     after = [await in_process(app, "note").defer_async(key=str(number)) for number in range(20)]

@@ -757,7 +757,7 @@ class Leases(RuleBasedStateMachine):
         elif fate == "rescued":
             self.note_return(
                 job,
-                is_suspect=True,
+                is_suspect=job.crashes + 2 >= job.crashes_max,
                 is_started=False,
                 attempts=job.attempts + 1,
                 crashes=job.crashes + 1,

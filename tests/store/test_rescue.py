@@ -234,7 +234,7 @@ class TestWhoIsInTheWay:
             async with asyncio.timeout(10):
                 assert await fates(connection, worker.worker_id) == {free: "rescued"}
         assert await fates(connection) == {poison: "failed"}
-        assert await states(connection) == {following: "ready", free: "suspect"}
+        assert await states(connection) == {following: "ready", free: "ready"}
         assert len(await run(connection, "list_attempts", job_id=poison)) == 1
 
     async def test_rescue_and_completion_in_opposite_orders_do_not_deadlock(
@@ -382,19 +382,39 @@ class TestWhatBecomesOfJobs:
         assert await fates(connection) == {first: "failed"}
         assert await states(connection) == {second: "ready"}
 
+    @pytest.mark.parametrize("crashes_max", [2, 3])
     async def test_rescued_job_keeps_its_lock(
-        self, make_worker: MakeWorker, worker: VirtualWorker, connection: Connection
+        self,
+        crashes_max: int,
+        make_worker: MakeWorker,
+        worker: VirtualWorker,
+        connection: Connection,
     ) -> None:
-        first, second = await defer(connection, new_job(lock="L"), new_job(lock="L"))
+        first, second = await defer(
+            connection, new_job(lock="L", crashes_max=crashes_max), new_job(lock="L")
+        )
         await worker.claim()
         await worker.die()
         await rescue(connection)
         other = await make_worker()
-        assert await other.claim() == []
-        [job] = await other.claim_suspect()
+        [job] = await other.claim() + await other.claim_suspect()
         assert job.id == first
         await other.succeed(job)
         assert await states(connection) == {second: "ready"}
+
+    async def test_only_a_job_with_its_last_chance_is_a_suspect(
+        self, worker: VirtualWorker, connection: Connection
+    ) -> None:
+        """Otherwise the many jobs of a killed worker would run again one after the other."""
+        many, few, again = await defer(
+            connection, new_job(crashes_max=3), new_job(crashes_max=2), new_job(crashes_max=4)
+        )
+        await connection.execute("update forthwith.job set crashes = 2 where id = %s", [again])
+        jobs = await worker.claim()
+        assert [job.is_suspect for job in jobs] == [False, False, False]
+        await worker.die()
+        await rescue(connection)
+        assert await states(connection) == {many: "ready", few: "suspect", again: "suspect"}
 
     async def test_rescued_job_does_not_collide_with_one_of_its_queueing_lock(
         self, worker: VirtualWorker, connection: Connection
@@ -404,7 +424,7 @@ class TestWhatBecomesOfJobs:
         [second] = await defer(connection, new_job(queueing_lock="K"))
         await worker.die()
         assert await fates(connection) == {first: "rescued"}
-        assert await states(connection) == {first: "suspect", second: "ready"}
+        assert await states(connection) == {first: "ready", second: "ready"}
 
     async def test_sweeps_at_once_rescue_each_job_once(
         self, worker: VirtualWorker, connection: Connection, other_connection: Connection
@@ -415,7 +435,7 @@ class TestWhatBecomesOfJobs:
         both = await asyncio.gather(rescue(connection), rescue(other_connection))
         assert sorted(row.job_id for rows in both for row in rows) == ids
         cursor = await connection.execute(
-            "select count(*), max(crashes) from forthwith.job where state = 'suspect'"
+            "select count(*), max(crashes) from forthwith.job where crashes = 1"
         )
         assert await cursor.fetchone() == (200, 1)
 

@@ -49,8 +49,8 @@ class Completer:
 
     @property
     def has_suspect(self) -> bool:
-        """Whether one of them is of a job whose worker died: until it is recorded, the next death hits it."""
-        return any(outcome.job.crashes for outcome in (*self._waiting, *self._in_flight))
+        """Whether one of them is of a suspect: until it is recorded, the next death hits it, too."""
+        return any(outcome.job.is_suspect for outcome in (*self._waiting, *self._in_flight))
 
     def pending_ids(self) -> list[int]:
         """The jobs of those outcomes."""
@@ -157,7 +157,7 @@ class Completer:
                 )
             elif (
                 outcome.job.lock is not None
-                or outcome.job.crashes  # the next suspect may come
+                or outcome.job.is_suspect  # the next one may come
                 or isinstance(outcome, Retry | Released)
             ):
                 freed = True

@@ -81,7 +81,7 @@ class Runners:
 
     @property
     def has_suspect(self) -> bool:
-        """Whether a job whose worker died is among those claimed here."""
+        """Whether a job with its last chance after crashes is among those claimed here."""
         return bool(self._suspects)
 
     @property
@@ -91,9 +91,7 @@ class Runners:
 
     def expect(self, jobs: Iterable[ClaimedJob]) -> None:
         """Take note of claimed jobs before they run."""
-        for job in jobs:
-            if job.crashes:
-                self._suspects.add(job.id)
+        self._suspects.update(job.id for job in jobs if job.is_suspect)
 
     def forget(self, jobs: Iterable[ClaimedJob]) -> None:
         """Take note that claimed jobs will not run here."""

@@ -74,7 +74,11 @@ begin
     ), rescued as (
         update forthwith.job
         set worker_id = null, lease_token = job.lease_token + 1, claimed_at = null, started_at = null,
-            state = 'suspect', attempts = job.attempts + 1, crashes = job.crashes + 1
+            -- With its last chance it is a suspect, and workers claim it apart from others of its kind.
+            state = case
+                when job.crashes + 2 >= job.crashes_max then 'suspect' else 'ready'
+            end::forthwith.job_state,
+            attempts = job.attempts + 1, crashes = job.crashes + 1
         from held where job.id = held.id and held.fate = 'rescued'
     ), ended as (
         delete from forthwith.job using held

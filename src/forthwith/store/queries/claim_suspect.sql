@@ -1,5 +1,5 @@
--- Claim the best job of :queues (null: all) whose last worker died while it ran. One at a time, so that
--- a job that kills its workers takes no other suspect with it.
+-- Claim the best suspect of :queues (null: all): a job that has its last chance after crashes. One at a
+-- time, so that a job that kills its workers takes no other one's last chance with it.
 -- Locks: the worker's row, as claim.sql, and the claimed row (skip locked). Index: job_suspect. Returns the claimed job, or nothing.
 with claimant as materialized (
     select id from forthwith.worker where id = %(worker_id)s and not ended for key share
