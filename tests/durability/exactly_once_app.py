@@ -6,8 +6,13 @@ import asyncio
 import os
 import time
 
+import psycopg
+
 import forthwith
+from forthwith.store import completing
 from tests.support import ways
+
+completing.IDLE_CALLERS_MS = 3000  # half a minute would be long for a test
 
 URL = os.environ["FORTHWITH_DATABASE_URL"]
 
@@ -37,3 +42,13 @@ def pay_in_thread(context: forthwith.JobContext, key: str) -> None:
         execute(sql(context, key))
         while context.job.attempts == 0:
             time.sleep(60)
+
+
+@app.task(name="linger", pass_context=True)
+def linger(context: forthwith.JobContext, key: str) -> None:
+    """Complete the job, and in the first run let some time pass before the commit."""
+    with psycopg.connect(URL) as connection:
+        connection.execute(sql(context, key))
+        context.complete_in(connection)
+        if context.job.attempts == 0:
+            time.sleep(20)  # the test freezes the process meanwhile

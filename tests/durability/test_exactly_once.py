@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -241,6 +242,36 @@ async def test_a_worker_killed_between_the_sql_and_the_commit_leaves_one_effect(
     assert len(await effects.all("paid")) == 1
     [attempt] = await app.job_manager.list_attempts_async(job_id)
     assert attempt.kind == "crashed"
+
+
+async def test_a_worker_frozen_between_the_completion_and_the_commit_holds_the_job_for_a_while(
+    app: forthwith.App,
+    connection: Connection,
+    effects: Effects,
+    make_worker_process: Any,
+    wait_until: Any,
+) -> None:
+    async def has_completed() -> bool:
+        cursor = await connection.execute(
+            "select count(*) from pg_stat_activity where state = 'idle in transaction' "
+            "and query ilike 'release%' and datname = current_database()"
+        )
+        return await cursor.fetchone() == (1,)
+
+    options = {"stalled_worker_timeout": 2.0, "update_heartbeat_interval": 0.5}
+    job_id = await in_process(app, "linger").defer_async(key="frozen")
+    first = make_worker_process("tests.durability.exactly_once_app", **options)
+    await wait_until(has_completed)
+    first.send(signal.SIGSTOP)
+    make_worker_process("tests.durability.exactly_once_app", **options)
+    await wait_until(lambda: is_finished(app, job_id), deadline_s=60)
+    assert await status(app, job_id) == "succeeded"
+    first.send(signal.SIGCONT)
+    await wait_until(lambda: "failed" in first.output(), deadline_s=60)  # its commit could not be
+    assert len(await effects.all("paid")) == 1
+    job = await app.job_manager.get_job_async(job_id)
+    assert job is not None
+    assert (job.status, job.attempts, job.crashes) == ("succeeded", 2, 1)
 
 
 async def is_finished(app: forthwith.App, job_id: int) -> bool:
