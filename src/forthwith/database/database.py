@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import re
 import threading
+import time
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +18,15 @@ from forthwith import forks
 from forthwith.database.embedded import EmbeddedServer, open_embedded
 from forthwith.database.failures import translated
 from forthwith.database.watched import ANSWER_LIMIT_S, LineConnection
-from forthwith.errors import InvalidArgument
+from forthwith.errors import DatabaseUnavailable, EmbeddedUnavailable, InvalidArgument
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+logger = logging.getLogger(__name__)
+
 URL_VARIABLE = "FORTHWITH_DATABASE_URL"
+START_AGAIN_S = 1.0
 
 # A connection whose packets vanish is noticed within about 25 seconds, at rest and when sending: by the
 # kernel, unless something in between acknowledges them. database/watched.py notices it even then.
@@ -73,6 +78,7 @@ class Database:
         self._url = url if url is not None else os.environ.get(URL_VARIABLE) or None
         self._parameters = None if self._url is None else _parsed(self._url)
         self._server: EmbeddedServer | None = None
+        self._tried_s = -START_AGAIN_S
         self._lock = threading.Lock()
 
     @property
@@ -83,7 +89,8 @@ class Database:
     def conninfo(self) -> str:
         """Return the connection string, with our defaults; start the embedded server if need be.
 
-        Blocks for that start. Raises `EmbeddedUnavailable`.
+        Blocks for that start. Raises `EmbeddedUnavailable`, and `DatabaseUnavailable` when it has died
+        and does not start again.
         """
         if self._parameters is not None:
             return make_conninfo("", **{**CONNECTION_DEFAULTS, **self._parameters})
@@ -91,9 +98,23 @@ class Database:
             if self._server is None:
                 self._server = open_embedded()
             elif self._server.pid() is None:
-                self._server.start()  # it died under its users
+                self._start_again(self._server)  # it died under its users
             parameters = conninfo_to_dict(self._server.url)
         return make_conninfo("", **{**CONNECTION_DEFAULTS, **parameters})
+
+    def _start_again(self, server: EmbeddedServer) -> None:
+        """Try it once a second: whoever is told that it does not start will ask again."""
+        since_s = time.monotonic() - self._tried_s
+        if since_s < START_AGAIN_S:
+            raise DatabaseUnavailable(f"The embedded PostgreSQL of {server.home} has died")
+        try:
+            server.start()
+        except EmbeddedUnavailable as error:
+            self._tried_s = time.monotonic()
+            logger.warning("The embedded PostgreSQL has died and does not start again: %s", error)
+            raise DatabaseUnavailable(
+                f"The embedded PostgreSQL of {server.home} has died and does not start again"
+            ) from error
 
     async def conninfo_async(self) -> str:
         """Do the same without blocking the event loop."""

@@ -73,6 +73,13 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, TRANSIENT) and not isinstance(error, LASTING)
 
 
+def is_of_standby(error: BaseException) -> bool:
+    """Whether the session cannot write, and never will: another one, by the same URL, may."""
+    return isinstance(error, errors.ReadOnlySqlTransaction) or isinstance(
+        error.__cause__, errors.ReadOnlySqlTransaction
+    )
+
+
 def _ours(error: psycopg.Error | OSError) -> ConnectorException:
     if is_transient(error):
         return DatabaseUnavailable(_unavailable(error))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg_pool import AsyncConnectionPool
 
 from forthwith.database.database import SERVER_DEFAULTS
-from forthwith.database.failures import translated
+from forthwith.database.failures import is_of_standby, translated
 from forthwith.database.inquiry import backend_of
 from forthwith.database.watched import PooledConnection
 
@@ -91,7 +91,7 @@ class Pool:
             await self.open()
         assert self._pool is not None
         with translated():
-            async with self._pool.connection() as connection:
+            async with self._pool.connection() as connection, _given_up_if_of_standby(connection):
                 if self._given is not None and not connection.autocommit:
                     async with connection.transaction():
                         yield connection
@@ -107,7 +107,8 @@ class Pool:
             assert self._pool is not None
             connection = await self._pool.getconn()
         try:
-            yield connection
+            async with _given_up_if_of_standby(connection):
+                yield connection
         finally:
             await self._pool.putconn(connection)
 
@@ -123,3 +124,14 @@ class Pool:
         if time.monotonic() - self._used_s.get(id(connection), 0.0) > FRESH_S:
             async with asyncio.timeout(CHECK_LIMIT_S):
                 await AsyncConnectionPool.check_connection(connection)
+
+
+@asynccontextmanager
+async def _given_up_if_of_standby(connection: psycopg.AsyncConnection[Any]) -> AsyncIterator[None]:
+    """Close the connection if it turns out to be to a standby: the pool makes another by the URL."""
+    try:
+        yield
+    except Exception as error:
+        if is_of_standby(error):
+            await connection.close()
+        raise

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg_pool import ConnectionPool
 
 from forthwith.database.database import SERVER_DEFAULTS
-from forthwith.database.failures import translated
+from forthwith.database.failures import is_of_standby, translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +43,10 @@ class TaskPool:
                 connection = pool.getconn()
             try:
                 yield connection
+            except Exception as error:
+                if is_of_standby(error):
+                    connection.close()
+                raise
             finally:
                 pool.putconn(connection)
 

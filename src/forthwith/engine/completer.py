@@ -141,8 +141,9 @@ class Completer:
             return
         (outcome,) = outcomes
         logger.error("The outcome of job %d could not be recorded: %r", outcome.job.id, error)
-        if not isinstance(outcome, Failed):
-            await self._flush([Failed(outcome.job, failure_of(error, "failed"))])
+        if isinstance(outcome, Failed):
+            raise error  # it must not be forgotten: the worker leaves, and the job is rescued
+        await self._flush([Failed(outcome.job, failure_of(error, "failed"))])
 
     def _report(self, outcomes: list[Outcome], accepted: set[int]) -> None:
         freed = False

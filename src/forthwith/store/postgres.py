@@ -13,7 +13,7 @@ from forthwith.engine.ports import Outlook, Rescued, Share
 from forthwith.engine.watch import Look, Sighting
 from forthwith.job import ClaimedJob
 from forthwith.store.completing import Completing
-from forthwith.store.own_names import OWN_NAMES
+from forthwith.store.own_session import OWN_SESSION
 from forthwith.store.recording import Recording
 from forthwith.store.statements import DEFAULT_SCHEMA, channel_of, statements
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # statistics are always out of date. A statement that hangs is as good as a lost connection; it ends
 # before the connection does for want of an answer (ANSWER_LIMIT_S of database/watched.py).
 HOT_SETTINGS = f"""
-    {OWN_NAMES}
+    {OWN_SESSION}
     set enable_seqscan = off;
     set enable_bitmapscan = off;
     set enable_hashjoin = off;
@@ -38,7 +38,7 @@ HOT_SETTINGS = f"""
     set statement_timeout = '15s';
     set idle_in_transaction_session_timeout = '30s'
 """
-UPKEEP_SETTINGS = f"{OWN_NAMES} set jit = off; set statement_timeout = '15s'"
+UPKEEP_SETTINGS = f"{OWN_SESSION} set jit = off; set statement_timeout = '15s'"
 LOOK_BATCH_SIZE = 2000
 LISTEN_PROBE_S = 10.0
 PROBE_LIMIT_S = 10.0
@@ -63,7 +63,7 @@ class PostgresStore:
         self._completions = Line(database, settings=HOT_SETTINGS)
         self._upkeep = Line(database, settings=UPKEEP_SETTINGS)
         self._pruning = Line(database, settings=UPKEEP_SETTINGS)
-        self._listening = Line(database, answer_limit_s=PROBE_LIMIT_S)
+        self._listening = Line(database, settings=OWN_SESSION, answer_limit_s=PROBE_LIMIT_S)
         self.completing = Completing(database, self._upkeep, schema=schema, keeps=keeps)
 
     async def look(self, queues: Sequence[str] | None) -> Outlook:

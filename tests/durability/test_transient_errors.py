@@ -1,0 +1,305 @@
+"""Errors that pass by themselves: classified as such, and tried again until they have passed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from forthwith.database.database import Database
+from forthwith.database.failures import is_transient, translated
+from forthwith.errors import ConnectorException, DatabaseUnavailable
+from forthwith.store.postgres import PostgresStore
+from tests.durability.steady_load import assert_undisturbed, defer_again, steady_load
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from forthwith.verify.lab import Lab
+
+    MakeLab = Callable[..., Awaitable[Lab]]
+    WaitUntil = Callable[..., Awaitable[Any]]
+
+LOCK_JOB = "select from forthwith.job where id = %s for update"
+BLOCKED = "select from pg_stat_activity where %s = any (pg_blocking_pids(pid))"
+OF_WORKERS = """
+from pg_stat_activity where datname = current_database() and application_name like 'worker-%'
+"""
+CANCEL = f"select pg_cancel_backend(pid) {OF_WORKERS} and state = 'active'"
+TERMINATE = """
+select pg_terminate_backend(pid) from pg_stat_activity
+where datname = current_database() and pid <> pg_backend_pid()
+"""
+PARTITIONS = """
+select relname from pg_class
+where relnamespace = 'forthwith'::regnamespace and relkind = 'r' and relispartition
+  and relname ~ '_[0-9]{8}$'
+"""
+
+# SQLSTATE, whether trying again on a new connection may help, and why.
+CLASSES = [
+    ("08006", True, "the connection was lost"),
+    ("08P01", True, "what PgBouncer says of its own troubles"),
+    ("25006", True, "a standby, or a primary that was demoted"),
+    ("25P03", True, "idle_in_transaction_session_timeout ended the session"),
+    ("25P04", True, "transaction_timeout ended the session"),
+    ("26000", True, "a prepared statement is gone: DISCARD ALL, or another server of a pooler's"),
+    ("28P01", True, "a password that is being changed; a worker that starts says so and exits"),
+    ("40001", True, "serialization failure"),
+    ("40P01", True, "deadlock: the other one has gone on"),
+    ("42P05", True, "a prepared statement is there already: a pooler gave us another's session"),
+    ("53100", True, "disk full"),
+    ("53200", True, "out of memory"),
+    ("53300", True, "too many clients"),
+    ("55P03", True, "lock_timeout"),
+    ("57014", True, "statement_timeout, or somebody's pg_cancel_backend"),
+    ("57P01", True, "fast shutdown, or pg_terminate_backend"),
+    ("57P02", True, "another backend crashed"),
+    ("57P03", True, "starting up, shutting down or recovering"),
+    ("57P05", True, "idle_session_timeout"),
+    ("58030", True, "the disk answered with an error"),
+    ("XX000", True, "an object was changed or dropped under the statement"),
+    ("22001", False, "a value is too long"),
+    ("22P05", False, "a character that the encoding lacks"),
+    ("23505", False, "a unique index refuses it"),
+    ("42501", False, "a right is missing: somebody must grant it"),
+    ("42601", False, "wrong SQL"),
+    ("42703", False, "a column is missing: a migration"),
+    ("42P01", False, "a table is missing: a migration"),
+    ("54000", False, "a value is too large for an index"),
+    ("54001", False, "a value is nested too deeply"),
+    ("P0001", False, "a trigger of somebody's raised it"),
+    ("XX001", False, "data are corrupted"),
+    ("XX002", False, "an index is corrupted"),
+]
+
+
+@pytest.mark.parametrize(("sqlstate", "passes", "reason"), CLASSES, ids=[row[0] for row in CLASSES])
+def test_errors_that_pass_by_themselves_are_told_from_those_that_last(
+    sqlstate: str, passes: bool, reason: str
+) -> None:
+    error = errors.lookup(sqlstate)("as the server says")
+    assert is_transient(error) is passes, reason
+    with pytest.raises(ConnectorException) as raised, translated():
+        raise error
+    assert isinstance(raised.value, DatabaseUnavailable) is passes
+
+
+async def test_plan_that_is_out_of_date_passes_by_itself(
+    connection: psycopg.AsyncConnection[Any], database_url: str
+) -> None:
+    await connection.execute("create table changing (a integer)")
+    await connection.execute("select * from changing", prepare=True)
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as other:
+        await other.execute("alter table changing add b integer")
+    with pytest.raises(errors.FeatureNotSupported) as raised:
+        await connection.execute("select * from changing", prepare=True)
+    assert is_transient(raised.value)
+
+
+async def test_prepared_statements_that_are_gone_are_prepared_again(database_url: str) -> None:
+    store = PostgresStore(Database(database_url))
+    await store.look(None)
+    async with store._claims.use() as connection:
+        await connection.execute("do $$ begin execute 'deallocate all'; end $$")
+    with pytest.raises(DatabaseUnavailable, match="does not exist"):
+        await store.look(None)
+    assert (await store.look(None)).queues == []
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "default_transaction_isolation = 'serializable'",
+        "default_transaction_isolation = 'repeatable read'",
+        "statement_timeout = '250ms'",
+        "lock_timeout = '1ms'",
+        "transaction_timeout = '250ms'",
+        "idle_session_timeout = '250ms'",
+        "idle_in_transaction_session_timeout = '50ms'",
+    ],
+)
+async def test_work_goes_on_whatever_the_roles_settings(setting: str, make_lab: MakeLab) -> None:
+    lab = await make_lab()
+    await set_for_all(lab, setting)
+    workers = [lab.start_worker(concurrency=4) for _ in range(3)]
+    await lab.wait_ready()
+    for number in range(60):
+        task = "transfer" if number % 6 == 0 else "work"
+        await defer_again(lab, task, f"single {number}", lock=f"lock {number % 4}")
+    await lab.defer_batch("work", [{"key": f"batch {number}"} for number in range(300)])
+    await lab.defer_batch("flaky", [{"key": f"flaky {number}"} for number in range(20)])
+    verdict = await lab.settle()
+    assert verdict.ok, verdict.text()
+    assert_undisturbed(verdict.history)
+    for worker in workers:
+        assert "could not serialize" not in worker.output()
+
+
+@pytest.mark.parametrize("table", ["job", "finished_job", "worker"])
+async def test_locked_table_is_waited_for_and_nobody_is_rescued(
+    table: str, make_lab: MakeLab, wait_until: WaitUntil
+) -> None:
+    lab = await make_lab(lease_s=2.0, renew_s=0.3)
+    for _ in range(2):
+        lab.start_worker()
+    await lab.wait_ready()
+    held = await lab.defer("gate", "held")
+    await wait_until(lambda: lab.starts(held))
+    await lab.defer_batch("work", [{"key": f"{number}", "run_s": 0.01} for number in range(200)])
+    await wait_until(lambda: len(lab.starts()) > 20)
+    with lab.fault("lock", "database"):
+        async with await lab.connect() as connection, connection.transaction():
+            await connection.execute(f"lock table forthwith.{table} in access exclusive mode")
+            await asyncio.sleep(3.0)  # longer than a lease
+    lab.open_gate("held")
+    verdict = await lab.settle()
+    assert verdict.ok, verdict.text()
+    assert_undisturbed(verdict.history)
+
+
+async def test_completion_that_is_a_deadlocks_victim_is_sent_again(
+    make_lab: MakeLab, wait_until: WaitUntil
+) -> None:
+    lab = await make_lab()
+    worker = lab.start_worker()
+    ids = {key: await lab.defer("gate", key) for key in ("first", "a", "b")}
+    await wait_until(lambda: len(lab.starts()) == 3)
+
+    async def end(key: str) -> None:
+        lab.open_gate(key)
+        await wait_until(lambda: lab.starts(ids[key])[0].ended_s)
+
+    async with await lab.connect() as gathering, await lab.connect() as other:
+        async with gathering.transaction():  # while `first` waits, the other two gather in a batch
+            await gathering.execute(LOCK_JOB, [ids["first"]])
+            await end("first")
+            await wait_until(lambda: is_blocking(other, gathering))
+            await end("a")
+            await end("b")
+            await other.execute("begin")
+            await other.execute(LOCK_JOB, [ids["b"]])
+        await wait_until(lambda: is_blocking(gathering, other))
+        await other.execute(LOCK_JOB, [ids["a"]])  # the cycle; who waits for longer is its victim
+        await other.execute("commit")
+    verdict = await lab.settle()
+    assert verdict.ok, verdict.text()
+    assert_undisturbed(verdict.history)
+    assert "deadlock detected" in worker.output()
+
+
+async def test_cancelled_statements_are_sent_again(
+    make_lab: MakeLab, wait_until: WaitUntil
+) -> None:
+    lab = await make_lab()
+    workers = [lab.start_worker() for _ in range(2)]
+    await lab.wait_ready()
+    jobs = [{"key": f"{number}", "run_s": 0.005} for number in range(1500)]
+    await lab.defer_batch("work", jobs)
+    cancelled = 0
+    async with await lab.connect() as connection:
+        while await lab.unfinished() > 100:
+            cursor = await connection.execute(CANCEL)
+            cancelled += cursor.rowcount
+            await asyncio.sleep(0.02)  # or else nothing could be done at all
+    assert cancelled > 0
+    await wait_until(
+        lambda: any("due to user request" in worker.output() for worker in workers), deadline_s=1.0
+    )
+    verdict = await lab.settle()
+    assert verdict.ok, verdict.text()
+    assert_undisturbed(verdict.history)
+
+
+async def test_worker_waits_while_the_database_is_read_only(
+    make_lab: MakeLab, wait_until: WaitUntil
+) -> None:
+    lab = await make_lab()
+    worker = lab.start_worker()
+    held = await lab.defer("gate", "held")
+    await wait_until(lambda: lab.starts(held))
+    async with await lab.connect() as connection:
+        with lab.fault("read-only", "database"):
+            await set_for_all(lab, "default_transaction_read_only = on")
+            await connection.execute(TERMINATE)
+            lab.open_gate("held")
+            await wait_until(lambda: "in a read-only transaction" in worker.output())
+            await wait_until(lambda: "Could not record 1 outcomes" in worker.output())
+            with pytest.raises(DatabaseUnavailable, match=r"terminating|read-only"):
+                await lab.defer("work", "refused")
+            await set_for_all(lab, "default_transaction_read_only = off")
+    await defer_again(lab, "work", "after")
+    verdict = await lab.settle()
+    assert verdict.ok, verdict.text()
+    assert_undisturbed(verdict.history)
+
+
+async def test_columns_that_come_and_go_under_prepared_statements_disturb_no_worker(
+    make_lab: MakeLab, wait_until: WaitUntil
+) -> None:
+    lab = await make_lab()
+    workers = [lab.start_worker() for _ in range(2)]
+    await lab.wait_ready()
+    async with steady_load(lab) as load, await lab.connect() as connection:
+        for change in ("add extra integer default 1", "drop extra"):
+            for table in ("job", "finished_job", "failed_attempt", "worker"):
+                before = load.accepted
+                await connection.execute(f"alter table forthwith.{table} {change}".encode())
+                await wait_until(lambda: load.accepted > before + 10)  # noqa: B023 -- now
+    verdict = await lab.settle()
+    assert verdict.ok, verdict.text()
+    assert_undisturbed(verdict.history)
+    assert load.refused == 0
+    for worker in workers:
+        assert "Could not" not in worker.output()
+
+
+async def test_day_without_a_partition_fails_no_completion_and_is_put_right_later(
+    make_lab: MakeLab, wait_until: WaitUntil
+) -> None:
+    lab = await make_lab()
+    async with await lab.connect() as connection:
+        for (name,) in await (await connection.execute(PARTITIONS)).fetchall():
+            await connection.execute(f"drop table forthwith.{name}".encode())
+        lab.start_worker()
+        async with steady_load(lab):
+            await lab.defer_batch("flaky", [{"key": f"flaky {number}"} for number in range(10)])
+            await wait_until(lambda: len(lab.starts()) > 40)
+            assert await count(connection, "finished_job_default") > 0
+            assert await count(connection, "failed_attempt_default") > 0
+            await connection.execute("select forthwith.keep_partitions(1, null)")
+            assert await count(connection, "finished_job_default") == 0
+            before = len(lab.starts())
+            await wait_until(lambda: len(lab.starts()) > before + 40)
+        verdict = await lab.settle()
+        assert verdict.ok, verdict.text()
+        assert await count(connection, "finished_job_default") == 0
+    assert_undisturbed(verdict.history)
+
+
+async def set_for_all(lab: Lab, setting: str) -> None:
+    """Make it the default of the sessions that begin from now on."""
+    async with await lab.connect() as connection:
+        await connection.execute("set default_transaction_read_only = off")
+        [name] = await (await connection.execute("select current_database()")).fetchone() or [""]
+        await connection.execute(f'alter database "{name}" set {setting}'.encode())
+
+
+async def is_blocking(
+    connection: psycopg.AsyncConnection[Any], blocker: psycopg.AsyncConnection[Any]
+) -> bool:
+    """Whether somebody waits for what `blocker` has locked."""
+    cursor = await connection.execute(BLOCKED, [blocker.info.backend_pid])
+    return await cursor.fetchone() is not None
+
+
+async def count(connection: psycopg.AsyncConnection[Any], table: str) -> int:
+    """Return how many rows a table of ours has."""
+    query = f"select count(*) from forthwith.{table}"  # noqa: S608 -- a name of ours
+    cursor = await connection.execute(query.encode())
+    [(number,)] = await cursor.fetchall()
+    return int(number)
