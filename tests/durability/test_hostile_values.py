@@ -23,9 +23,12 @@ from tests.support.workers import count, run_until_idle, running_worker, status
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from tests.support.worker_process import WorkerProcess
+
     WaitUntil = Callable[..., Awaitable[Any]]
     Connection = psycopg.AsyncConnection[Any]
 
+RUDE = "tests.durability.rude_app"
 NEIGHBOURS = 50
 quick = settings(
     deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -728,6 +731,47 @@ class TestTheLoop:
         await run_until_idle(app, concurrency=2)
         assert await status(app, first) == "succeeded"
         assert {await status(app, job_id) for job_id in later} == {"succeeded"}
+
+    async def test_worker_whose_loop_a_task_ends_leaves_with_an_error_and_loses_nothing(
+        self,
+        app: forthwith.App,
+        make_worker_process: Callable[..., WorkerProcess],
+        wait_until: WaitUntil,
+    ) -> None:
+        """No worker can work on then. Each of these has a queue of its own."""
+        rude = ("stop the loop", "cancel all tasks", "exit in the background")
+        neighbours = [
+            await app.configure_task("work", queue=task).defer_async(run_s=3600.0) for task in rude
+        ]
+        workers = [make_worker_process(RUDE, queues=[task], concurrency=5) for task in rude]
+        await wait_until(lambda: is_doing(app, len(rude)))
+        ids = [await app.configure_task(task, queue=task).defer_async() for task in rude]
+        for worker in workers:
+            await wait_until(lambda worker=worker: worker.exit_status is not None, 30)
+            assert worker.exit_status == 1, worker.output()
+        for job_id in (*ids, *neighbours):
+            assert await status(app, job_id) == "todo"
+        for job_id in ids:
+            await app.job_manager.cancel_job_by_id_async(job_id)
+
+        @app.task(name="work")
+        async def work(run_s: float) -> None: ...
+
+        await run_until_idle(app, concurrency=5)
+        assert {await status(app, job_id) for job_id in neighbours} == {"succeeded"}
+
+    async def test_loop_that_a_task_tries_to_close_goes_on(
+        self,
+        app: forthwith.App,
+        make_worker_process: Callable[..., WorkerProcess],
+        wait_until: WaitUntil,
+    ) -> None:
+        worker = make_worker_process(RUDE)
+        rude = await app.configure_task("close the loop").defer_async()
+        later = await app.configure_task("work").defer_async()
+        await wait_until(lambda: is_ended(app, rude, later), 30)
+        assert (await status(app, rude), await status(app, later)) == ("failed", "succeeded")
+        assert worker.exit_status is None
 
 
 async def is_ended(app: forthwith.App, *ids: int) -> bool:
