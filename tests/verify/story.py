@@ -79,8 +79,11 @@ class Story:
             for worker in self.told.workers
         ]
 
-    def ask_to_stop(self, name: str) -> None:
-        self.worker(name, asked_to_stop_s=self._tick())
+    def ask_to_stop(self, name: str, grace_s: float = GRACE_S) -> None:
+        self.worker(name, asked_to_stop_s=self._tick(), grace_s=grace_s)
+
+    def hurry(self, name: str) -> None:
+        self.worker(name, hurried_s=self._tick())
 
     def ends(self, name: str, exit_status: int = 0) -> None:
         self.worker(name, ended_s=self._tick(), exit_status=exit_status)

@@ -341,11 +341,35 @@ def given_back_when_its_worker_stopped(story: Story) -> None:
     story.claim(unstarted)
     story.claim(job)
     run = story.begin(job)
-    story.ask_to_stop("w1")
+    story.ask_to_stop("w1", grace_s=0.5)
     story.release(unstarted)
+    story.wait(0.5)
     story.end(run, effect=False, error="CancelledError")
     story.release(job)
     story.success(unstarted, 2)
+    story.success(job, 2)
+
+
+@holds
+def given_back_in_a_hurry(story: Story) -> None:
+    job = story.defer()
+    story.claim(job)
+    run = story.begin(job)
+    story.ask_to_stop("w1")
+    story.hurry("w1")
+    story.end(run, effect=False, error="CancelledError")
+    story.release(job)
+    story.success(job, 2)
+
+
+@violates("I4")
+def run_that_was_cut_off_in_its_grace_period(story: Story) -> None:
+    job = story.defer()
+    story.claim(job)
+    run = story.begin(job)
+    story.ask_to_stop("w1")
+    story.end(run, effect=False, error="CancelledError")
+    story.release(job)
     story.success(job, 2)
 
 
@@ -505,6 +529,19 @@ def outcome_of_a_first_claim_for_a_second_one_by_the_same_name(story: Story) -> 
 
 
 @violates("I5")
+def outcome_of_a_thawed_worker_before_anybody_has_claimed_again(story: Story) -> None:
+    job = story.defer()
+    story.claim(job)
+    run = story.begin(job)
+    story.fault("freeze", "w1", for_s=LEASE_S + 1)
+    story.rescue(job)
+    job.token = 1  # a queue that knows no tokens, or does not look at them
+    story.told.changes[-1] = replace(story.told.changes[-1], token_before=None, token_after=None)
+    story.end(run)
+    story.complete(job, spent=0)
+
+
+@violates("I5")
 def outcome_of_a_claim_that_has_not_run(story: Story) -> None:
     job = story.defer()
     story.claim(job)
@@ -627,7 +664,8 @@ def run_goes_on_after_the_grace_period(story: Story) -> None:
     job = story.defer(task="gate_in_thread")
     story.claim(job)
     story.begin(job)
-    story.ask_to_stop("w1")
+    story.ask_to_stop("w1", grace_s=0.5)
+    story.wait(0.5)
     story.release(job)
     story.success(job, 2)
     story.ends("w1")

@@ -114,6 +114,8 @@ class WorkerLife:
     asked_to_stop_s: float | None = None
     """When it was first sent SIGTERM."""
     grace_s: float | None = None
+    hurried_s: float | None = None
+    """When it was sent SIGTERM for the second time."""
     deletes: str = "never"
     """Of which of its jobs it keeps no history: `never`, `successful` or `always`."""
 

@@ -7,13 +7,15 @@ import os
 import signal
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import forthwith
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    import psycopg
 
     from forthwith.verify.diary import Diary
 
@@ -37,6 +39,8 @@ class LabTasks:
         task(name="flaky", pass_context=True, retry=20)(self.flaky)
         task(name="block", pass_context=True)(self.block)
         task(name="gate", pass_context=True)(self.gate)
+        task(name="trip", pass_context=True, retry=20)(self.trip)
+        task(name="gated_transfer", pass_context=True, retry=20)(self.gated_transfer)
         task(name="gate_in_thread", pass_context=True)(self.gate_in_thread)
         task(name="stubborn", pass_context=True)(self.stubborn)
         task(name="poison", pass_context=True)(self.poison)
@@ -59,11 +63,7 @@ class LabTasks:
         """Leave a row in the transaction that completes the job."""
         with self._run(context, key):
             async with context.transaction() as connection:
-                await connection.execute(
-                    f'insert into "{self._schema}".effect (job_id, lease_token, key)'  # noqa: S608 -- checked
-                    " values (%s, %s, %s)",
-                    [context.job.id, context.lease_token, key],
-                )
+                await self._write_effect(connection, context, key)
                 await asyncio.sleep(run_s)
             self._note_effect(context)
 
@@ -83,8 +83,23 @@ class LabTasks:
     async def gate(self, context: forthwith.JobContext, key: str) -> None:
         """Run until the gate of this run is open."""
         with self._run(context, key) as run:
-            while not self._is_open(key, run):  # noqa: ASYNC110 -- opened by another process
-                await asyncio.sleep(POLL_S)
+            await self._gate(key, run)
+            self._note_effect(context)
+
+    async def trip(self, context: forthwith.JobContext, key: str) -> None:
+        """As `gate`, but the first run fails in the end."""
+        with self._run(context, key) as run:
+            await self._gate(key, run)
+            if run == 1:
+                raise RuntimeError("the first run fails, as planned")
+            self._note_effect(context)
+
+    async def gated_transfer(self, context: forthwith.JobContext, key: str) -> None:
+        """As `transfer`, but the transaction goes on until the gate of this run is open."""
+        with self._run(context, key) as run:
+            async with context.transaction() as connection:
+                await self._write_effect(connection, context, key)
+                await self._gate(key, run)
             self._note_effect(context)
 
     def gate_in_thread(self, context: forthwith.JobContext, key: str) -> None:
@@ -151,6 +166,19 @@ class LabTasks:
                 run += 1
             else:
                 return run
+
+    async def _gate(self, key: str, run: int) -> None:
+        while not self._is_open(key, run):  # noqa: ASYNC110 -- opened by another process
+            await asyncio.sleep(POLL_S)
+
+    async def _write_effect(
+        self, connection: psycopg.AsyncConnection[Any], context: forthwith.JobContext, key: str
+    ) -> None:
+        await connection.execute(
+            f'insert into "{self._schema}".effect (job_id, lease_token, key)'  # noqa: S608 -- checked
+            " values (%s, %s, %s)",
+            [context.job.id, context.lease_token, key],
+        )
 
     def _is_open(self, key: str, run: int) -> bool:
         return (self._gates / f"{key}.{run}.open").exists()

@@ -49,6 +49,7 @@ class LabWorker:
         self._ended_s: float | None = None
         self._ended = threading.Event()
         self._asked_to_stop_s: float | None = None
+        self._hurried_s: float | None = None
         self._frozen_s: float | None = None
         self._faults: list[Fault] = []
         self._log = setup.home / "logs" / f"{name}.log"
@@ -93,6 +94,7 @@ class LabWorker:
             status,
             self._asked_to_stop_s,
             self.setup.options.get("shutdown_graceful_timeout"),
+            self._hurried_s,
             self.setup.options.get("delete_jobs", "never"),
         )
 
@@ -129,8 +131,11 @@ class LabWorker:
             self._frozen_s = None
 
     def terminate(self) -> None:
-        """Ask it to stop (SIGTERM)."""
-        self._asked_to_stop_s = self._asked_to_stop_s or time.monotonic()
+        """Ask it to stop (SIGTERM); a second time: to hurry."""
+        if self._asked_to_stop_s is None:
+            self._asked_to_stop_s = time.monotonic()
+        elif self._hurried_s is None:
+            self._hurried_s = time.monotonic()
         self._process.send_signal(signal.SIGTERM)
 
     async def wait_exit(self, deadline_s: float = 30.0) -> int:

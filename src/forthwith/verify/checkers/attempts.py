@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from forthwith.verify.checkers.timelines import (
-    TRANSACTIONAL_TASK,
+    TRANSACTIONAL_TASKS,
     Ending,
     Endings,
     changes_of_jobs,
@@ -50,7 +50,7 @@ def _effects_of_job(job: FinalJob, runs: list[Run], rows: list[Effect]) -> Itera
         yield f"job {job.id} ({job.task}, {job.key}) succeeded without its effect"
     elif job.status == "succeeded" and None not in tokens and job.lease_token not in tokens:
         yield f"job {job.id} succeeded by a claim (token {job.lease_token}) whose run had no effect"
-    if job.task != TRANSACTIONAL_TASK:
+    if job.task not in TRANSACTIONAL_TASKS:
         return
     if job.status == "succeeded" and len(rows) != 1:
         yield f"job {job.id} ({job.key}) succeeded; its transactional effect exists {len(rows)} times"
@@ -119,7 +119,7 @@ def _attempts_of_hold(
         hold.spent == 0
         and run is not None
         and (end.after is not None or hold.archived is not None)
-        and not endings.was_told_to_stop(owner, end.s)
+        and not endings.had_no_time_left(owner, end.s)
     ):
         yield f"job {hold.job_id} (token {token}) {_said(ending)}, though {owner} had run it"
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from forthwith.verify.checkers.timelines import (
     CLOCK_SLACK_S,
-    TRANSACTIONAL_TASK,
+    TRANSACTIONAL_TASKS,
     Ending,
     Endings,
     changes_of_jobs,
+    entry_of,
     holds,
 )
 
@@ -39,6 +40,8 @@ def completions(history: History) -> Iterator[str]:
         yield from _entries(job_id, changes, archive[job_id])
     runs = {(run.job_id, run.lease_token): run for run in history.runs}
     endings = Endings(history)
+    for job_id, changes in changes_of_jobs(history, archive=False).items():
+        yield from _unheld(job_id, changes, archive[job_id], endings)
     for hold in holds(history):
         yield from _foreign(hold, endings)
         yield from _premature(hold, endings, runs)
@@ -77,6 +80,16 @@ def _entries(job_id: int, changes: list[Change], archive: list[Change]) -> Itera
             )
 
 
+def _unheld(
+    job_id: int, changes: list[Change], archive: list[Change], endings: Endings
+) -> Iterator[str]:
+    """What a worker recorded of a job that had been taken from it, and that nobody had claimed since."""
+    for change in changes:
+        entry = entry_of(change, archive)
+        if change.before == "todo" and entry is not None and endings.is_worker(change.actor):
+            yield f"job {job_id} was {entry.after} by {change.actor}, and no worker had claimed it"
+
+
 def _foreign(hold: Hold, endings: Endings) -> Iterator[str]:
     """What a worker recorded of another one's claim."""
     end, owner = hold.end, endings.owner(hold)
@@ -107,7 +120,7 @@ def _premature(
     run = runs.get((hold.job_id, token))
     if run is None or run.started_s > end.s + CLOCK_SLACK_S:
         yield f"job {hold.job_id} {_value(ending)} before its claim (token {token}) had run"
-    elif run.task == TRANSACTIONAL_TASK and ending is Ending.COMPLETED:
+    elif run.task in TRANSACTIONAL_TASKS and ending is Ending.COMPLETED:
         return
     elif run.ended_s is None or run.ended_s > end.s + CLOCK_SLACK_S:
         yield f"job {hold.job_id} {_value(ending)} while its claim (token {token}) still ran"

@@ -20,8 +20,8 @@ CLOCK_SLACK_S = 0.1
 """Between a diary's time and one of the database's, which was converted."""
 RECOVERY_S = 5.0
 STOP = "stop"
-TRANSACTIONAL_TASK = "transfer"
-"""Completes its job itself, in its own transaction."""
+TRANSACTIONAL_TASKS = frozenset({"transfer", "gated_transfer"})
+"""They complete their jobs themselves, in transactions of their own."""
 
 
 class Ending(Enum):
@@ -128,7 +128,7 @@ class Endings:
         self._once.update(job_id for job_id, call in defers(history) if call.task in ONCE_TASKS)
 
         self._completing_themselves = {
-            job.id for job in history.jobs if job.task == TRANSACTIONAL_TASK
+            job.id for job in history.jobs if job.task in TRANSACTIONAL_TASKS
         }
 
     def owner(self, hold: Hold) -> str | None:
@@ -143,11 +143,12 @@ class Endings:
         """Whether a worker process of the lab has that name."""
         return name in self._workers
 
-    def was_told_to_stop(self, name: str, by_s: float) -> bool:
-        """Whether that worker process had been asked to stop by then."""
+    def had_no_time_left(self, name: str, by_s: float) -> bool:
+        """Whether that worker process had been asked to stop, and its grace period was over by then."""
         return any(
-            worker.asked_to_stop_s is not None and worker.asked_to_stop_s <= by_s + CLOCK_SLACK_S
+            ends_s is not None and ends_s <= by_s + CLOCK_SLACK_S
             for worker in self._workers[name]
+            for ends_s in (worker.hurried_s, _end_of_grace_s(worker))
         )
 
     def of(self, hold: Hold) -> Ending | None:
@@ -180,7 +181,7 @@ class Endings:
             case Ending.COMPLETED if end.actor == owner:
                 return end.s if hold.job_id in self._completing_themselves else None
             case Ending.RELEASED if end.actor == owner:
-                return end.s if self.was_told_to_stop(owner, end.s) else None
+                return end.s if self.had_no_time_left(owner, end.s) else None
             case _:
                 return None if self.is_worker(end.actor) else end.s
 
@@ -218,6 +219,12 @@ class Endings:
             and fault.ended_s + RECOVERY_S >= asked_s
             for fault in self._history.faults
         )
+
+
+def _end_of_grace_s(worker: WorkerLife) -> float | None:
+    if worker.asked_to_stop_s is None or worker.grace_s is None:
+        return None
+    return worker.asked_to_stop_s + worker.grace_s
 
 
 def away(history: History, from_s: float, to_s: float, *, grace_s: float = RECOVERY_S) -> float:
