@@ -101,6 +101,7 @@ class TestOrder:
                 after_ranks=[QUEUE_START.rank],
                 after_ids=[QUEUE_START.id],
                 unknown_tasks=[],
+                crashed_too=True,
                 worker_id=one.worker_id,
             )
             first = {row[0] for row in await cursor.fetchall()}
@@ -279,6 +280,17 @@ class TestReturns:
             assert len(suspects) == 1
             order.append(suspects[0].id)
         assert order == [ids[1], ids[2], ids[0]]
+
+    async def test_jobs_that_have_crashed_are_left_on_demand(
+        self, worker: VirtualWorker, connection: Connection
+    ) -> None:
+        crashed, fresh = await defer(connection, new_job(), new_job())
+        await connection.execute("update forthwith.job set crashes = 1 where id = %s", [crashed])
+        share = Share("default", 10, QUEUE_START)
+        [job] = await worker.store.claim([share], [], worker.worker_id, crashed_too=False)
+        assert job.id == fresh
+        [job] = await worker.store.claim([share], [], worker.worker_id)
+        assert job.id == crashed
 
     async def test_suspects_of_other_queues_and_unknown_tasks_are_left(
         self, worker: VirtualWorker, connection: Connection

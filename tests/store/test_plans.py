@@ -149,6 +149,7 @@ async def test_claim_of_a_small_queue_beside_a_big_one(hot: Connection) -> None:
         limits=[10],
         **POSITION,
         unknown_tasks=[],
+        crashed_too=True,
         worker_id=1,
     )
     assert_cheap(plan, "job_ready", "job_pkey")
@@ -168,6 +169,7 @@ async def test_claim_continues_deep_in_a_queue(hot: Connection) -> None:
         after_ranks=[rank],
         after_ids=[job_id],
         unknown_tasks=[],
+        crashed_too=True,
         worker_id=1,
     )
     assert_cheap(plan, "job_ready")

@@ -479,6 +479,7 @@ async def claim_within(connection: Connection, worker: VirtualWorker) -> None:
         after_ranks=[-(2**62)],
         after_ids=[0],
         unknown_tasks=[],
+        crashed_too=True,
         worker_id=worker.worker_id,
     )
 

@@ -46,8 +46,8 @@ class Failpoints:
     def _install_claim(self) -> None:
         claim = PostgresStore.claim
 
-        async def dying(store: PostgresStore, *arguments: Any) -> list[ClaimedJob]:
-            jobs = await claim(store, *arguments)
+        async def dying(store: PostgresStore, *arguments: Any, **options: Any) -> list[ClaimedJob]:
+            jobs = await claim(store, *arguments, **options)
             for job in jobs:
                 self.reach("after_claim", _key_of(job))
             return jobs

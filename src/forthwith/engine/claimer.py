@@ -119,7 +119,12 @@ class Claimer:
                 self._backoff.reset()
             except DatabaseUnavailable as error:
                 wait_s = self._backoff.next_s()
-                logger.warning("Could not claim jobs, trying again in %.2f s: %s", wait_s, error)
+                logger.log(
+                    self._backoff.log_level(),
+                    "Could not claim jobs, trying again in %.2f s: %s",
+                    wait_s,
+                    error,
+                )
                 await asyncio.sleep(wait_s)
                 self._distrust()
 
@@ -168,6 +173,16 @@ class Claimer:
             return await self._look(size)
         return await self._claim_ready(size) or await self._look(size)
 
+    @property
+    def _has_crashed(self) -> bool:
+        """Whether we hold a job whose worker has died before. Until its end is recorded, a death hits it."""
+        return bool(self._runners.crashed or self._completer.crashed)
+
+    @property
+    def _has_suspect(self) -> bool:
+        """Whether we hold one with its last chance. It runs apart from all that may be to blame."""
+        return any(job.is_suspect for job in (*self._runners.crashed, *self._completer.crashed))
+
     def _go_to(self, queues: set[str]) -> None:
         """Claim next from the start of these queues, too."""
         for queue in queues:
@@ -188,7 +203,7 @@ class Claimer:
         self._ready_queues = outlook.queues
         self._next_due_s = outlook.next_due_s
         jobs = await self._claim_ready(size)
-        if outlook.has_suspects and not (self._runners.has_suspect or self._completer.has_suspect):
+        if outlook.has_suspects and not (self._has_crashed or any(job.crashes for job in jobs)):
             unknown = self._runners.unknown_tasks
             jobs += await self._store.claim_suspect(self._queues, unknown, self._lease.worker_id)
         if outlook.more_to_sort:
@@ -209,7 +224,9 @@ class Claimer:
             shares = await self._store.share_out(shares, size, unknown)
         if not shares:
             return []
-        jobs = await self._store.claim(shares, unknown, self._lease.worker_id)
+        jobs = await self._store.claim(
+            shares, unknown, self._lease.worker_id, crashed_too=not self._has_suspect
+        )
         jobs.sort(key=lambda job: (-job.priority, job.id))
         for job in jobs:
             self._positions[job.queue] = Position(-job.priority, job.id)

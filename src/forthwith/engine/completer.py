@@ -36,6 +36,7 @@ class Completer:
         self._on_freed = on_freed
         self._waiting: list[Outcome] = []
         self._in_flight: list[Outcome] = []
+        self._crashed: dict[int, ClaimedJob] = {}
         self._more = asyncio.Event()
         self._backoff = Backoff()
         self._stopping = False
@@ -48,9 +49,9 @@ class Completer:
         return len(self._waiting) + len(self._in_flight)
 
     @property
-    def has_suspect(self) -> bool:
-        """Whether one of them is of a suspect: until it is recorded, the next death hits it, too."""
-        return any(outcome.job.is_suspect for outcome in (*self._waiting, *self._in_flight))
+    def crashed(self) -> list[ClaimedJob]:
+        """The jobs among them whose worker has died before."""
+        return list(self._crashed.values())
 
     def pending_ids(self) -> list[int]:
         """The jobs of those outcomes."""
@@ -59,6 +60,8 @@ class Completer:
     def add(self, outcome: Outcome) -> None:
         """Take an outcome in; it goes with the next flush."""
         self._waiting.append(outcome)
+        if outcome.job.crashes:
+            self._crashed[outcome.job.id] = outcome.job
         if len(self._waiting) == 1:
             self._more.set()
 
@@ -100,9 +103,15 @@ class Completer:
                 self._in_flight = self._waiting[:FLUSH_MAX]
                 del self._waiting[:FLUSH_MAX]
                 await self._flush(self._in_flight)
+                if self._crashed:
+                    self._forget_crashed(self._in_flight)
                 self._in_flight = []
                 self.flushed.set()
                 self.flushed.clear()
+
+    def _forget_crashed(self, recorded: list[Outcome]) -> None:
+        for outcome in recorded:
+            self._crashed.pop(outcome.job.id, None)
 
     async def _flush(self, outcomes: list[Outcome]) -> None:
         try:
@@ -120,7 +129,8 @@ class Completer:
                 accepted = await self._store.complete(outcomes, repeated=repeated)
             except MENDED_OUTSIDE as error:
                 wait_s = self._backoff.next_s()
-                logger.warning(
+                logger.log(
+                    self._backoff.log_level(),
                     "Could not record %d outcomes, keeping them and trying again in %.2f s: %s",
                     len(outcomes),
                     wait_s,
@@ -158,7 +168,7 @@ class Completer:
                 )
             elif (
                 outcome.job.lock is not None
-                or outcome.job.is_suspect  # the next one may come
+                or outcome.job.crashes  # the next suspect may come
                 or isinstance(outcome, Retry | Released)
             ):
                 freed = True

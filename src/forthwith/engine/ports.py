@@ -119,7 +119,12 @@ class JobStore(Protocol):
     ) -> list[Share]: ...
 
     async def claim(
-        self, shares: Sequence[Share], unknown_tasks: Sequence[str], worker_id: int
+        self,
+        shares: Sequence[Share],
+        unknown_tasks: Sequence[str],
+        worker_id: int,
+        *,
+        crashed_too: bool = True,
     ) -> list[ClaimedJob]: ...
 
     async def claim_suspect(

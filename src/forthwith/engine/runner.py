@@ -63,7 +63,7 @@ class Runners:
         self._concurrency = concurrency
         self._holds_lease = holds_lease
         self._executions: dict[int, Execution] = {}
-        self._suspects: set[int] = set()
+        self._crashed: dict[int, ClaimedJob] = {}
         self._aborted_unstarted: set[int] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._threads = TaskThreads(concurrency)
@@ -80,9 +80,9 @@ class Runners:
         return len(self._executions)
 
     @property
-    def has_suspect(self) -> bool:
-        """Whether a job with its last chance after crashes is among those claimed here."""
-        return bool(self._suspects)
+    def crashed(self) -> list[ClaimedJob]:
+        """The jobs claimed here, and not ended, whose worker has died before."""
+        return list(self._crashed.values())
 
     @property
     def unknown_tasks(self) -> list[str]:
@@ -91,11 +91,12 @@ class Runners:
 
     def expect(self, jobs: Iterable[ClaimedJob]) -> None:
         """Take note of claimed jobs before they run."""
-        self._suspects.update(job.id for job in jobs if job.is_suspect)
+        self._crashed.update((job.id, job) for job in jobs if job.crashes)
 
     def forget(self, jobs: Iterable[ClaimedJob]) -> None:
         """Take note that claimed jobs will not run here."""
-        self._suspects.difference_update(job.id for job in jobs)
+        for job in jobs:
+            self._crashed.pop(job.id, None)
 
     def running_names(self) -> list[str]:
         """Their tasks, for a log line."""
@@ -200,7 +201,8 @@ class Runners:
             # After a lost lease the same job may run here a second time, beside its first run.
             if self._executions.get(job.id) is execution:
                 del self._executions[job.id]
-                self._suspects.discard(job.id)
+                if job.crashes:
+                    self._crashed.pop(job.id, None)
             self.finished += 1
             if execution.runner is not None and execution.runner.cancelling():
                 await _forget_cancels(execution.runner)

@@ -97,7 +97,12 @@ class PostgresStore:
             return [Share(queue, size, after[queue]) for queue, size in await cursor.fetchall()]
 
     async def claim(
-        self, shares: Sequence[Share], unknown_tasks: Sequence[str], worker_id: int
+        self,
+        shares: Sequence[Share],
+        unknown_tasks: Sequence[str],
+        worker_id: int,
+        *,
+        crashed_too: bool = True,
     ) -> list[ClaimedJob]:
         async with self._claims.use() as connection:
             cursor = await self._on(
@@ -106,6 +111,7 @@ class PostgresStore:
                 **_positions(shares),
                 limits=[share.size for share in shares],
                 unknown_tasks=list(unknown_tasks),
+                crashed_too=crashed_too,
                 worker_id=worker_id,
             )
             return [ClaimedJob._make(row) for row in await cursor.fetchall()]
@@ -180,7 +186,6 @@ class PostgresStore:
                 "release_orphans",
                 worker_id=worker_id,
                 known_ids=list(known_ids),
-                age_s=0.0,
             )
             return [job_id for (job_id,) in await cursor.fetchall()]
 

@@ -1,5 +1,6 @@
 -- Claim up to :limits ready jobs of each of :queues under :worker_id's lease, each queue from where its
--- last claim ended (:after_ranks, :after_ids; rank is -priority), leaving out :unknown_tasks.
+-- last claim ended (:after_ranks, :after_ids; rank is -priority), leaving out :unknown_tasks and, unless
+-- :crashed_too, jobs whose worker has died before.
 -- Locks: the worker's row first, so that it is not taken for dead between our look and our commit: a
 -- claimed job always has a registered worker. Then the claimed rows (skip locked). Index: job_ready.
 -- Returns the claimed jobs, in no order.
@@ -18,6 +19,7 @@ with claimant as materialized (
           and job.worker_id is null
           and (-(job.priority::bigint), job.id) > (share.after_rank, share.after_id)
           and job.task <> all (%(unknown_tasks)s::text[])
+          and (job.crashes = 0 or %(crashed_too)s)
         order by -(job.priority::bigint), job.id
         limit share.size
         for update skip locked
