@@ -120,7 +120,7 @@ class Claimer:
             except DatabaseUnavailable as error:
                 wait_s = self._backoff.next_s()
                 logger.log(
-                    self._backoff.log_level(),
+                    self._backoff.log_level(error),
                     "Could not claim jobs, trying again in %.2f s: %s",
                     wait_s,
                     error,

@@ -130,7 +130,7 @@ class Completer:
             except MENDED_OUTSIDE as error:
                 wait_s = self._backoff.next_s()
                 logger.log(
-                    self._backoff.log_level(),
+                    self._backoff.log_level(error),
                     "Could not record %d outcomes, keeping them and trying again in %.2f s: %s",
                     len(outcomes),
                     wait_s,

@@ -124,8 +124,11 @@ class LeaseKeeper:
                 await self._renew()
             except Exception as error:
                 wait_s = self._backoff.next_s()
-                logger.warning(
-                    "Could not renew the lease, trying again in %.2f s: %s", wait_s, error
+                logger.log(
+                    self._backoff.log_level(error),
+                    "Could not renew the lease, trying again in %.2f s: %s",
+                    wait_s,
+                    error,
                 )
             else:
                 self._valid_until_s = started_s + self._lease_s

@@ -48,7 +48,12 @@ class Listener:
                 await self._store.listen(self._hear, self._listening)
             except ConnectorException as error:
                 wait_s = self._backoff.next_s()
-                logger.warning("Stopped listening, trying again in %.2f s: %s", wait_s, error)
+                logger.log(
+                    self._backoff.log_level(error),
+                    "Stopped listening, trying again in %.2f s: %s",
+                    wait_s,
+                    error,
+                )
                 await asyncio.sleep(wait_s)
 
     def _listening(self) -> None:

@@ -33,7 +33,11 @@ class Scheduler:
                 await self._defer_periodically()
             except ConnectorException as error:
                 wait_s = self._backoff.next_s()
-                logger.warning("Could not defer periodic tasks, trying again: %s", error)
+                logger.log(
+                    self._backoff.log_level(error),
+                    "Could not defer periodic tasks, trying again: %s",
+                    error,
+                )
                 await asyncio.sleep(wait_s)
             else:
                 return
