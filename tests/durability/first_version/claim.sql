@@ -1,0 +1,40 @@
+-- Claim up to :limits ready jobs of each of :queues under :worker_id's lease, each queue from where its
+-- last claim ended (:after_ranks, :after_ids; rank is -priority), leaving out :unknown_tasks.
+-- Locks: the worker's row first, so that it is not taken for dead between our look and our commit: a
+-- claimed job always has a registered worker. Then the claimed rows (skip locked). Index: job_ready.
+-- Returns the claimed jobs, in no order.
+with claimant as materialized (
+    select id from forthwith.worker where id = %(worker_id)s for key share
+), picked as materialized (
+    select best.id
+    from claimant cross join unnest(
+        %(queues)s::text[], %(limits)s::integer[], %(after_ranks)s::bigint[], %(after_ids)s::bigint[]
+    ) as share (queue, size, after_rank, after_id)
+    cross join lateral (
+        select job.id
+        from forthwith.job
+        where job.queue = share.queue
+          and job.state = 'ready'
+          and job.worker_id is null
+          and (-(job.priority::bigint), job.id) > (share.after_rank, share.after_id)
+          and job.task <> all (%(unknown_tasks)s::text[])
+        order by -(job.priority::bigint), job.id
+        limit share.size
+        for update skip locked
+    ) best
+), claimed as (
+    update forthwith.job
+    set worker_id = %(worker_id)s, lease_token = job.lease_token + 1, claimed_at = clock_timestamp()
+    from picked
+    where job.id = picked.id
+    returning job.*
+), unlocked as (
+    delete from forthwith.queueing_lock
+    using claimed
+    where claimed.queueing_lock is not null
+      and queueing_lock.key = claimed.queueing_lock
+      and queueing_lock.job_id = claimed.id
+)
+select id, lease_token, worker_id, queue, task, priority, attempts, crashes, crashes_max, args::text,
+    lock, queueing_lock, scheduled_at, abort_requested
+from claimed
