@@ -28,7 +28,8 @@ TERMINATE = """
 # What each of these texts is found in: a completion, a claim, a transfer's own commit, a rescue.
 LOSABLE = ("insert into", "key share", "commit", "effect", "sort_lines")
 SLOW_S = (0.02, 0.25)
-LOSE_WITHIN_S = 3.0
+STRIKE_WITHIN_S = 3.0
+POLL_S = 0.02
 
 
 @dataclass(slots=True)
@@ -62,11 +63,16 @@ class Injector:
             await asyncio.sleep(0.1)
 
     async def _inject(self, fault: PlannedFault) -> None:
-        worker = self.slots[fault.worker]
+        worker = self._alive(fault.worker)
         try:
             await getattr(self, f"_{fault.kind}")(fault, worker)
         except psycopg.Error as error:  # the server is away because of another fault
             logger.debug("The fault %s could not be done: %s", fault.kind, error)
+
+    def _alive(self, first: int) -> LabWorker:
+        """Return the worker of that slot or, if its process has ended, of the next one that lives."""
+        slots = [*self.slots[first:], *self.slots[:first]]
+        return next((worker for worker in slots if worker.exit_status is None), slots[0])
 
     async def _kill(self, _fault: PlannedFault, worker: LabWorker) -> None:
         worker.kill()
@@ -91,8 +97,12 @@ class Injector:
     async def _terminate(self, _fault: PlannedFault, worker: LabWorker) -> None:
         async with await self.lab.connect() as connection:
             with self.lab.fault(FaultKind.TERMINATE, "connections") as ongoing:
-                cursor = await connection.execute(TERMINATE, [worker.name])
-                [(ongoing.hits,)] = await cursor.fetchall()
+                ongoing.hits = 0
+                deadline_s = time.monotonic() + STRIKE_WITHIN_S
+                while not ongoing.hits and time.monotonic() < deadline_s:
+                    cursor = await connection.execute(TERMINATE, [worker.name])
+                    [(ongoing.hits,)] = await cursor.fetchall()
+                    await asyncio.sleep(POLL_S)
 
     async def _cut(self, fault: PlannedFault, worker: LabWorker) -> None:
         proxy = self.lab.required_proxy
@@ -122,11 +132,11 @@ class Injector:
         containing = LOSABLE[int(fault.choice * len(LOSABLE))]
         with self.lab.fault(FaultKind.LOSE, "connections") as ongoing:
             proxy.lose_reply(containing=containing)
-            deadline_s = time.monotonic() + LOSE_WITHIN_S
+            deadline_s = time.monotonic() + STRIKE_WITHIN_S
             while proxy.counters.replies_lost == before:
                 if time.monotonic() > deadline_s:
                     break
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(POLL_S)
             ongoing.hits = proxy.counters.replies_lost - before
 
     async def _restart(self, fault: PlannedFault, _worker: LabWorker) -> None:
