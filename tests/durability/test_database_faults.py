@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from forthwith.database.embedded_guard import server_pids
 from tests.durability.steady_load import (
     assert_undisturbed,
     claim_times_s,
@@ -188,6 +189,28 @@ async def test_worker_outlives_a_restart_and_commits_what_ran_meanwhile(
     assert len(verdict.history.leases) == 1
 
 
+async def test_server_starts_again_though_a_backend_does_not_notice_that_its_postmaster_died(
+    hurt_server: EmbeddedServer, wait_until: WaitUntil
+) -> None:
+    hurt_server.start()
+    async with (
+        await psycopg.AsyncConnection.connect(hurt_server.url, autocommit=True) as busy,
+        await psycopg.AsyncConnection.connect(hurt_server.url, autocommit=True) as other,
+    ):
+        computing = asyncio.create_task(busy.execute("do 'begin loop end loop; end'"))
+        pid = busy.info.backend_pid
+        await wait_until(lambda: is_active(other, pid))
+        os.kill(hurt_server.pid() or 0, signal.SIGKILL)
+        await wait_until(lambda: hurt_server.pid() is None)
+        assert pid in server_pids(hurt_server.data)
+        await asyncio.to_thread(hurt_server.start)
+        assert pid not in server_pids(hurt_server.data)
+        with pytest.raises(psycopg.OperationalError):
+            await computing
+    with psycopg.connect(hurt_server.url) as connection:
+        connection.execute("select 1")
+
+
 async def test_worker_goes_on_after_all_of_its_connections_were_terminated(
     connection: Connection,
     effects: Effects,
@@ -255,6 +278,12 @@ async def status_is(connection: Connection, job_id: int, expected: str) -> bool:
     with suppress(psycopg.OperationalError):
         return await status(connection, job_id) == expected
     return False
+
+
+async def is_active(connection: Connection, pid: int) -> bool:
+    """Whether that backend is at a statement."""
+    query = "select from pg_stat_activity where pid = %s and state = 'active'"
+    return await (await connection.execute(query, [pid])).fetchone() is not None
 
 
 async def all_succeeded(connection: Connection, ids: list[int]) -> bool:

@@ -28,6 +28,8 @@ ROLE = "forthwith"
 DATABASE = "forthwith"
 START_MAX_S = 300.0  # recovery after a crash may take long; a server that died is noticed at once
 ORPHANS_MAX_S = 30.0
+ORPHANS_NOTICE_S = 3.0
+DYING_MAX_S = 1.0
 LOG = "postgresql.log"
 LOG_SIZE_MAX = 10 * 1024 * 1024
 LOG_LINES_SHOWN = 15
@@ -105,12 +107,25 @@ class Cluster:
     def ensure_running(self) -> Address:
         """Join the server, or make what is missing and start it. Returns once it answers."""
         if embedded_guard.postmaster_pid(self.data) is not None:
-            return self._wait_until_ready([])
+            try:
+                return self._wait_until_ready([])
+            except EmbeddedUnavailable:
+                if not self._dies():
+                    raise
         programs = embedded_binaries.find_programs(self.account)
         self._check_reach()
         self._make(programs)
         self._check_data()
         return self._start(programs)
+
+    def _dies(self) -> bool:
+        """Whether the server that we wanted to join was just dying."""
+        deadline = time.monotonic() + DYING_MAX_S
+        while embedded_guard.postmaster_pid(self.data) is not None:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(embedded_guard.POLL_S)
+        return True
 
     def stop(self, mode: str) -> None:
         """Stop the server, if forthwith started it."""
@@ -192,7 +207,7 @@ class Cluster:
     # Starting
 
     def _start(self, programs: Path) -> Address:
-        # Somebody else's lock here is the last of a dead server's processes, on its way out.
+        self._end_orphans()
         lock = embedded_guard.attempt(self.home, embedded_guard.SERVER_LOCK, ORPHANS_MAX_S)
         with lock as descriptor:
             if descriptor is None:
@@ -207,6 +222,21 @@ class Cluster:
             with self._open_log() as log:
                 launch(command, log=log, inherit=descriptor, **self._common_options())
         return self._wait_until_ready(stale)
+
+    def _end_orphans(self) -> None:
+        """Wait for the last processes of a dead server, and end those that do not notice that it died.
+
+        A backend that computes does not look. Nobody else uses the shared memory that it has.
+        """
+        for number, wait_s in (
+            (signal.SIGQUIT, ORPHANS_NOTICE_S),
+            (signal.SIGKILL, ORPHANS_NOTICE_S),
+        ):
+            if not embedded_guard.is_locked(self.home, embedded_guard.SERVER_LOCK, wait_s):
+                return
+            for pid in embedded_guard.server_pids(self.data):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, number)
 
     def _clear_stale(self, lines: list[str]) -> None:
         """Remove pid files that PostgreSQL would respect although their server is dead.

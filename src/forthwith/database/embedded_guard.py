@@ -125,13 +125,30 @@ def postmaster_pid(data: str | os.PathLike[str]) -> int | None:
 
 
 def _is_postmaster(pid: int, data: str | os.PathLike[str]) -> bool:
-    if not os.path.isdir("/proc/self"):  # noqa: PTH112
+    if not _has_proc():
         return _looks_like_postgres(pid)
     try:
-        # The postmaster's working directory is its data directory; a zombie has none.
+        # The working directory of a server's processes is its data directory; a zombie has none.
         return os.readlink(f"/proc/{pid}/cwd") == os.path.realpath(data)  # noqa: PTH115
     except OSError:
         return False
+
+
+def server_pids(data: str | os.PathLike[str]) -> list[int]:
+    """The processes of PostgreSQL's that run on this data directory; where /proc tells, else none."""
+    numbers = [name for name in os.listdir("/proc") if name.isdigit()] if _has_proc() else []  # noqa: PTH208
+    return [int(name) for name in numbers if _is_postmaster(int(name), data) and _is_postgres(name)]
+
+
+def _is_postgres(pid: str) -> bool:
+    # The program's file may have been deleted since: then its name has a suffix.
+    with contextlib.suppress(OSError):
+        return os.path.basename(os.readlink(f"/proc/{pid}/exe")).startswith("postgres")  # noqa: PTH115, PTH119
+    return False
+
+
+def _has_proc() -> bool:
+    return os.path.isdir("/proc/self")  # noqa: PTH112
 
 
 def _looks_like_postgres(pid: int) -> bool:
