@@ -29,7 +29,8 @@ def completions(history: History) -> Iterator[str]:
 
     Each claim and each giving back raises the token. What is recorded of a claim must come from the
     worker that has it (a rescue, which counts a crash, is no record), and from the run of that claim: by
-    then it must have ended so. A worker that has lost a job and claimed it again has both under one name.
+    then it must have ended, in that way. A worker that has lost a job and claimed it again has both
+    claims under one name.
     """
     archive = changes_of_jobs(history, archive=True)
     for job_id, count in Counter(job.id for job in history.jobs).items():
