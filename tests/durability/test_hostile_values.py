@@ -33,7 +33,7 @@ NEIGHBOURS = 50
 quick = settings(
     deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-thorough = settings(quick, max_examples=5_000)
+thorough = settings(quick, max_examples=1_000)
 
 
 def raise_from(make: Callable[[], BaseException]) -> NoReturn:
@@ -160,7 +160,7 @@ class TestNames:
         travel_as_they_are(database_url, jobs)
 
     @pytest.mark.soak
-    @settings(thorough, max_examples=500)
+    @settings(thorough, max_examples=150)
     @given(
         st.lists(st.tuples(*[hostile.names] * 4), min_size=1, max_size=8, unique_by=lambda n: n[3])
     )
@@ -415,9 +415,11 @@ class TestBatches:
         all_are_recorded(database_url, ends, concurrency)
 
     @pytest.mark.soak
-    @settings(thorough, max_examples=300)
+    @settings(thorough, max_examples=60)
     @given(
-        st.lists(st.sampled_from([*hostile.EXCEPTIONS, *hostile.ABORTS, *hostile.RESULTS])),
+        st.lists(
+            st.sampled_from([*hostile.EXCEPTIONS, *hostile.ABORTS, *hostile.RESULTS]), max_size=30
+        ),
         st.sampled_from([1, 3, 20]),
     )
     def test_every_mixture_of_hostile_ends_is_recorded(
