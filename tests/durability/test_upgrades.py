@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from contextlib import asynccontextmanager
@@ -262,6 +263,13 @@ class TestTheFirstVersionBesideThisOne:
         async with app.open_async():
             await run_until_idle(app, concurrency=10)
             assert await count(app, "succeeded") == len(deferred)
+
+    @pytest.mark.parametrize("name", sorted(file.stem for file in FIRST_VERSION.glob("*.sql")))
+    async def test_each_of_its_statements_is_understood(
+        self, connection: Connection, name: str
+    ) -> None:
+        text = re.sub(r"%\(\w+\)s", "null", first_statement(name).decode()).replace("%%", "%")
+        await connection.execute(f"explain {text}".encode())
 
     async def test_this_version_says_which_command_the_first_schema_needs(
         self, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
