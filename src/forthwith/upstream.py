@@ -16,11 +16,10 @@ import procrastinate
 import procrastinate.tasks
 import procrastinate.worker
 from procrastinate import builtin_tasks
+from procrastinate.exceptions import AlreadyEnqueued
 from procrastinate.periodic import PeriodicDeferrer, PeriodicRegistry, PeriodicTask
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
-
-from forthwith.errors import AlreadyEnqueued
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
