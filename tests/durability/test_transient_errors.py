@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from contextlib import AsyncExitStack, ExitStack
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -11,6 +13,8 @@ from psycopg import errors
 
 from forthwith.database.database import Database
 from forthwith.database.failures import is_transient, translated
+from forthwith.database.pool import SIZE_MAX, Pool
+from forthwith.database.task_pool import TaskPool
 from forthwith.errors import ConnectorException, DatabaseUnavailable
 from forthwith.store.postgres import PostgresStore
 from tests.durability.steady_load import assert_undisturbed, defer_again, steady_load
@@ -88,6 +92,26 @@ def test_errors_that_pass_by_themselves_are_told_from_those_that_last(
     assert isinstance(raised.value, DatabaseUnavailable) is passes
 
 
+async def test_row_that_goes_to_the_default_as_its_partition_comes_is_sent_again(
+    connection: psycopg.AsyncConnection[Any], database_url: str, wait_until: WaitUntil
+) -> None:
+    await connection.execute("create table parted (a integer) partition by list (a)")
+    await connection.execute("create table parted_default partition of parted default")
+    await connection.execute("create table parted_1 (a integer)")
+    async with (
+        await psycopg.AsyncConnection.connect(database_url, autocommit=True) as pruner,
+        await psycopg.AsyncConnection.connect(database_url, autocommit=True) as watcher,
+    ):
+        async with pruner.transaction():
+            await pruner.execute("lock table parted_default in access exclusive mode")
+            inserting = asyncio.create_task(connection.execute("insert into parted values (1)"))
+            await wait_until(lambda: is_blocking(watcher, pruner))
+            await pruner.execute("alter table parted attach partition parted_1 for values in (1)")
+        with pytest.raises(errors.CheckViolation) as raised:
+            await inserting
+    assert is_transient(raised.value)
+
+
 async def test_plan_that_is_out_of_date_passes_by_itself(
     connection: psycopg.AsyncConnection[Any], database_url: str
 ) -> None:
@@ -111,6 +135,37 @@ async def test_prepared_statements_that_are_gone_are_prepared_again(database_url
     await store.close()
 
 
+async def test_pool_serves_at_once_after_all_of_its_connections_have_died(
+    connection: psycopg.AsyncConnection[Any], database_url: str
+) -> None:
+    pool = Pool(Database(database_url))
+    async with AsyncExitStack() as stack:
+        for _ in range(SIZE_MAX):
+            await stack.enter_async_context(pool.lent())
+    cursor = await connection.execute(TERMINATE)
+    assert cursor.rowcount >= SIZE_MAX
+    async with asyncio.timeout(5.0):  # psycopg_pool's own check waits for 1 + 2 + 4 + ... s
+        async with pool.connection() as used:
+            await used.execute("select 1")
+    await pool.close()
+
+
+def test_pool_of_task_threads_serves_at_once_after_all_of_its_connections_have_died(
+    database_url: str,
+) -> None:
+    pool = TaskPool(Database(database_url))
+    with ExitStack() as stack:
+        for _ in range(SIZE_MAX):
+            stack.enter_context(pool.lent())
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        assert connection.execute(TERMINATE).rowcount >= SIZE_MAX
+    began_s = time.monotonic()
+    with pool.lent() as used:
+        used.execute("select 1")
+    assert time.monotonic() - began_s < 5.0
+    pool.close()
+
+
 @pytest.mark.parametrize(
     "setting",
     [
@@ -119,7 +174,7 @@ async def test_prepared_statements_that_are_gone_are_prepared_again(database_url
         "statement_timeout = '250ms'",
         "lock_timeout = '1ms'",
         "transaction_timeout = '250ms'",
-        "idle_session_timeout = '250ms'",
+        "idle_session_timeout = '500ms'",
         "idle_in_transaction_session_timeout = '50ms'",
     ],
 )
@@ -181,10 +236,11 @@ async def test_completion_that_is_a_deadlocks_victim_is_sent_again(
             await wait_until(lambda: is_blocking(other, gathering))
             await end("a")
             await end("b")
+            await other.execute("set deadlock_timeout = '1min'")  # the completion finds it first
             await other.execute("begin")
             await other.execute(LOCK_JOB, [ids["b"]])
         await wait_until(lambda: is_blocking(gathering, other))
-        await other.execute(LOCK_JOB, [ids["a"]])  # the cycle; who waits for longer is its victim
+        await other.execute(LOCK_JOB, [ids["a"]])  # the cycle
         await other.execute("commit")
     verdict = await lab.settle()
     assert verdict.ok, verdict.text()
@@ -198,14 +254,14 @@ async def test_cancelled_statements_are_sent_again(
     lab = await make_lab()
     workers = [lab.start_worker() for _ in range(2)]
     await lab.wait_ready()
-    jobs = [{"key": f"{number}", "run_s": 0.005} for number in range(1500)]
+    jobs = [{"key": f"{number}", "run_s": 0.005} for number in range(600)]
     await lab.defer_batch("work", jobs)
     cancelled = 0
     async with await lab.connect() as connection:
         while await lab.unfinished() > 100:
             cursor = await connection.execute(CANCEL)
             cancelled += cursor.rowcount
-            await asyncio.sleep(0.02)  # or else nothing could be done at all
+            await asyncio.sleep(0.05)  # or else nothing could be done at all
     assert cancelled > 0
     await wait_until(
         lambda: any("due to user request" in worker.output() for worker in workers), deadline_s=1.0

@@ -41,9 +41,15 @@ LASTING = (
     errors.TooManyColumns,
     errors.TooManyArguments,
 )
-# Functions of the server whose errors pass by themselves although their code says otherwise: a
-# prepared statement's plan is out of date; transaction ids have run out until a vacuum ends.
-TRANSIENT_SOURCES = frozenset({"RevalidateCachedQuery", "GetNewTransactionId", "GetNewMultiXactId"})
+# Functions of the server whose errors pass by themselves although their code says otherwise.
+TRANSIENT_SOURCES = frozenset(
+    {
+        "RevalidateCachedQuery",  # a prepared statement's plan is out of date
+        "ExecPartitionCheckEmitError",  # a day's partition came while a row was on its way elsewhere
+        "GetNewTransactionId",  # ids have run out until a vacuum ends
+        "GetNewMultiXactId",
+    }
+)
 MISSING = (
     errors.UndefinedTable,
     errors.InvalidSchemaName,

@@ -10,6 +10,7 @@ import weakref
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 from psycopg_pool import AsyncConnectionPool
 
 from forthwith.database.database import SERVER_DEFAULTS
@@ -19,8 +20,6 @@ from forthwith.database.watched import PooledConnection
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    import psycopg
 
     from forthwith.database.database import Database
 
@@ -64,7 +63,6 @@ class Pool:
                 max_size=SIZE_MAX,
                 kwargs={"autocommit": True},
                 open=False,
-                check=self._check,
                 timeout=TIMEOUT_S,
                 reconnect_timeout=TIMEOUT_S,
                 name="forthwith",
@@ -87,11 +85,8 @@ class Pool:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
         """Borrow a connection. psycopg's errors come out as ours."""
-        if self._pool is None:
-            await self.open()
-        assert self._pool is not None
         with translated():
-            async with self._pool.connection() as connection, _given_up_if_of_standby(connection):
+            async with self._borrowed(await self._opened()) as connection:
                 if self._given is not None and not connection.autocommit:
                     async with connection.transaction():
                         yield connection
@@ -103,14 +98,44 @@ class Pool:
     async def lent(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
         """Lend a connection to a user's own statements, whose errors stay psycopg's."""
         with translated():
-            await self.open()
-            assert self._pool is not None
-            connection = await self._pool.getconn()
-        try:
-            async with _given_up_if_of_standby(connection):
-                yield connection
-        finally:
-            await self._pool.putconn(connection)
+            pool = await self._opened()
+            connection = await self._usable(pool)
+        async with _returned_to(pool, connection):
+            yield connection
+
+    async def _opened(self) -> AsyncConnectionPool[Any]:
+        await self.open()
+        assert self._pool is not None
+        return self._pool
+
+    @asynccontextmanager
+    async def _borrowed(
+        self, pool: AsyncConnectionPool[Any]
+    ) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        connection = await self._usable(pool)
+        async with _returned_to(pool, connection):
+            yield connection
+
+    async def _usable(self, pool: AsyncConnectionPool[Any]) -> psycopg.AsyncConnection[Any]:
+        """Take a connection that is alive, unless the pool is somebody else's.
+
+        The pool's own checks would rest for 1, 2, 4 and more seconds from one dead connection to the
+        next, and after a restart of the server all are.
+        """
+        give_up_s = time.monotonic() + TIMEOUT_S
+        connection: psycopg.AsyncConnection[Any]
+        while True:
+            left_s = max(0.0, give_up_s - time.monotonic())
+            connection = await pool.getconn(None if self._given else left_s)
+            is_alive = False
+            try:
+                is_alive = self._given is not None or await self._is_alive(connection)
+            finally:
+                if not is_alive:
+                    await connection.close()
+                    await pool.putconn(connection)
+            if is_alive:
+                return connection
 
     async def _configure(self, connection: PooledConnection) -> None:
         await connection.execute(SERVER_DEFAULTS)
@@ -118,20 +143,29 @@ class Pool:
         connection.is_alive = functools.partial(backend.is_at_work, self._database)
         self._made.add(connection)
 
-    async def _check(self, connection: psycopg.AsyncConnection[Any]) -> None:
+    async def _is_alive(self, connection: psycopg.AsyncConnection[Any]) -> bool:
         if len(self._used_s) > 10 * SIZE_MAX:
             self._used_s.clear()
-        if time.monotonic() - self._used_s.get(id(connection), 0.0) > FRESH_S:
+        if time.monotonic() - self._used_s.get(id(connection), 0.0) <= FRESH_S:
+            return not connection.closed
+        try:
             async with asyncio.timeout(CHECK_LIMIT_S):
                 await AsyncConnectionPool.check_connection(connection)
+        except (psycopg.Error, TimeoutError):
+            return False
+        return True
 
 
 @asynccontextmanager
-async def _given_up_if_of_standby(connection: psycopg.AsyncConnection[Any]) -> AsyncIterator[None]:
-    """Close the connection if it turns out to be to a standby: the pool makes another by the URL."""
+async def _returned_to(
+    pool: AsyncConnectionPool[Any], connection: psycopg.AsyncConnection[Any]
+) -> AsyncIterator[None]:
+    """Give it back after the block; closed, if it turned out to be to a standby: that never writes."""
     try:
         yield
     except Exception as error:
         if is_of_standby(error):
             await connection.close()
         raise
+    finally:
+        await pool.putconn(connection)

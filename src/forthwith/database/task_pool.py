@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 from psycopg_pool import ConnectionPool
 
 from forthwith.database.database import SERVER_DEFAULTS
@@ -13,8 +15,6 @@ from forthwith.database.failures import is_of_standby, translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import psycopg
 
     from forthwith.database.database import Database
 
@@ -40,7 +40,7 @@ class TaskPool:
         with self._free:  # so that the pool's time limit counts for connecting alone
             with translated():
                 pool = self._opened()
-                connection = pool.getconn()
+                connection = _usable(pool)
             try:
                 yield connection
             except Exception as error:
@@ -66,7 +66,6 @@ class TaskPool:
                     kwargs={"autocommit": True},
                     open=True,
                     configure=_configure,
-                    check=ConnectionPool.check_connection,
                     timeout=CONNECT_LIMIT_S,
                     reconnect_timeout=CONNECT_LIMIT_S,
                     name="forthwith-tasks",
@@ -76,3 +75,18 @@ class TaskPool:
 
 def _configure(connection: psycopg.Connection[Any]) -> None:
     connection.execute(SERVER_DEFAULTS)
+
+
+def _usable(pool: ConnectionPool[Any]) -> psycopg.Connection[Any]:
+    """Take a connection that is alive. As in `Pool`, the pool's own checks would rest in between."""
+    give_up_s = time.monotonic() + CONNECT_LIMIT_S
+    connection: psycopg.Connection[Any]
+    while True:
+        connection = pool.getconn(max(0.0, give_up_s - time.monotonic()))
+        try:
+            ConnectionPool.check_connection(connection)
+        except psycopg.Error:
+            connection.close()
+            pool.putconn(connection)
+        else:
+            return connection
