@@ -15,13 +15,15 @@ from forthwith.database.database import Database
 from forthwith.database.failures import is_transient, translated
 from forthwith.database.pool import SIZE_MAX, Pool
 from forthwith.database.task_pool import TaskPool
-from forthwith.errors import ConnectorException, DatabaseUnavailable
+from forthwith.errors import ConnectorException, DatabaseUnavailable, NotPermitted
 from forthwith.store.postgres import PostgresStore
 from tests.durability.steady_load import assert_undisturbed, defer_again, steady_load
+from tests.support.workers import running_worker, status
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    import forthwith
     from forthwith.verify.lab import Lab
 
     MakeLab = Callable[..., Awaitable[Lab]]
@@ -335,6 +337,59 @@ async def test_day_without_a_partition_fails_no_completion_and_is_put_right_late
         assert verdict.ok, verdict.text()
         assert await count(connection, "finished_job_default") == 0
     assert_undisturbed(verdict.history)
+
+
+async def test_outcomes_wait_until_a_missing_right_is_granted(
+    app: forthwith.App, wait_until: WaitUntil, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = refuse_completions(monkeypatch, NotPermitted("permission denied"), times=3)
+    ran: list[str] = []
+
+    @app.task
+    async def work() -> None:
+        ran.append("once")
+
+    job_id = await work.defer_async()
+    async with running_worker(app):
+        await wait_until(lambda: succeeded(app, job_id))
+    assert len(refused) == 3
+    assert ran == ["once"]
+
+
+async def test_worker_whose_last_word_on_a_job_is_refused_leaves_and_says_so(
+    app: forthwith.App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_completions(monkeypatch, ConnectorException("a trigger of somebody's"), times=1000)
+
+    @app.task
+    async def work() -> None: ...
+
+    await work.defer_async()
+    with pytest.raises(ConnectorException, match="a trigger"):
+        async with asyncio.timeout(30.0):
+            await app.run_worker_async(install_signal_handlers=False)
+
+
+def refuse_completions(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, *, times: int
+) -> list[Exception]:
+    """Let the first completions fail; returns the list of those that did."""
+    refused: list[Exception] = []
+    original = PostgresStore.complete
+
+    async def complete(self: PostgresStore, *args: Any, **options: Any) -> Any:
+        if len(refused) < times:
+            refused.append(error)
+            raise error
+        return await original(self, *args, **options)
+
+    monkeypatch.setattr(PostgresStore, "complete", complete)
+    return refused
+
+
+async def succeeded(app: forthwith.App, job_id: int) -> bool:
+    """Whether the job has succeeded."""
+    return await status(app, job_id) == "succeeded"
 
 
 async def set_for_all(lab: Lab, setting: str) -> None:
