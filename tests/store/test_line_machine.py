@@ -46,7 +46,7 @@ class Known:
     crashes: int = 0
     abort_requested: bool = False
     kept_place: bool = False
-    """It was given back, and stays its line's head though a better job stands behind it."""
+    """It has come back, and stays its line's head though a better job stands behind it."""
 
     @property
     def place(self) -> tuple[int, int]:
@@ -288,7 +288,8 @@ class Lines(RuleBasedStateMachine):
             expected = "rescued"
         assert fate == expected
         if fate == "rescued":
-            self.note_return(job, suspect=True, crashes=job.crashes + 1)
+            suspect = job.crashes + 2 >= CRASHES_MAX
+            self.note_return(job, suspect=suspect, kept_place=not suspect, crashes=job.crashes + 1)
         else:
             self.note_end(job, fate)
 
