@@ -8,6 +8,7 @@ a clone of a template that has the schema. tests/TEST_GUIDE.md shows how the fix
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="Test on this PostgreSQL server instead of the embedded one: the URL of a database "
         "whose user may create databases.",
     )
+
+
+def pytest_configure() -> None:
+    """Hear SIGINT, and let child processes hear it: a run that a shell put in the background does not."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)
