@@ -68,9 +68,11 @@ async def test_workers_follow_a_failover_and_lose_nothing(
     async with open_lab(f"{url} target_session_attrs=read-write", tmp_path / "lab") as lab:
         workers = [lab.start_worker() for _ in range(2)]
         await lab.wait_ready()
-        held = await lab.defer("gate", "held")
+        held = await lab.defer("gate", "held", priority=1)
+        backlog = [{"key": f"backlog {number}", "run_s": 0.05} for number in range(400)]
+        await lab.defer_batch("work", backlog, priority=-1)  # both are busy all the time
         async with steady_load(lab) as load:
-            await wait_until(lambda: len(lab.starts()) > 50)
+            await wait_until(lambda: len(lab.starts()) > 50 and lab.starts(held))
             with lab.fault("failover", "database"):
                 os.kill(primary.pid() or 0, signal.SIGKILL)
                 lab.open_gate("held")
