@@ -127,6 +127,7 @@ async def test_worker_that_is_stopped_gives_back_what_has_not_started(
     await wait_until(lambda: count_is(effects, "started", 2))
     worker.send(signal.SIGTERM)
     await wait_until(lambda: "finishing what runs" in worker.output())
+    await wait_until(lambda: only_two_are_claimed(connection))
     await set_flag("job0 1", "job1 1")
     await wait_until(lambda: worker.exit_status is not None)
     assert worker.exit_status == 0
@@ -260,3 +261,11 @@ async def is_rescued_at_once(connection: Connection) -> bool:
         if not rescued:
             raise psycopg.Rollback(expiring)  # the lease must not expire for the worker's own sweep
     return bool(rescued)
+
+
+async def only_two_are_claimed(connection: Connection) -> bool:
+    """Whether all that has not started was given back."""
+    cursor = await connection.execute(
+        "select count(*) from forthwith.job where worker_id is not null"
+    )
+    return await cursor.fetchone() == (2,)

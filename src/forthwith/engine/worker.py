@@ -135,11 +135,11 @@ class Worker:
 
     def stop(self) -> None:
         """Ask the worker to finish what runs and leave. From any thread."""
-        self._in_loop(self._stop.set)
+        self._in_loop(self._start_nothing_more)
 
     def hurry(self) -> None:
         """Ask it to abort what runs and leave now. From any thread."""
-        self._in_loop(self._stop.set)
+        self._in_loop(self._start_nothing_more)
         self._in_loop(self._hurry.set)
 
     async def run(self) -> int:
@@ -224,9 +224,7 @@ class Worker:
         beside: list[asyncio.Task[Any]],
     ) -> int:
         """Stop claiming, give back what has not started, finish what runs, flush, end the lease."""
-        self._claimer.stop()
-        unstarted = self._buffer.drain()
-        self._completer.add_all([Released(job) for job in unstarted])
+        self._start_nothing_more()
         await self._grace()
         began_s = time.monotonic()
         stuck = await self._runners.abort_all(ABORT_PATIENCE_S)
@@ -245,6 +243,12 @@ class Worker:
         await _within(CLOSE_PATIENCE_S, self._store.close())
         logger.info("Worker %d has left", self.worker_id)
         return stuck
+
+    def _start_nothing_more(self) -> None:
+        """Claim no more, and give back what has not started: at once, before the rest of leaving."""
+        self._stop.set()
+        self._claimer.stop()
+        self._completer.add_all([Released(job) for job in self._buffer.drain()])
 
     async def _grace(self) -> None:
         """Wait for what runs: as long as the grace period lasts and nobody hurries us."""

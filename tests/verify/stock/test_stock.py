@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     [
         (scenarios.quiet, set()),
         (scenarios.thaw, {"I5"}),
-        (scenarios.drain, {"I5", "I6", "I9"}),
-        (scenarios.blocked_loop, {"I5", "I6", "I9"}),
+        (scenarios.drain, {"I6", "I9"}),
+        (scenarios.blocked_loop, {"I6", "I9"}),
     ],
     ids=["quiet", "freeze", "drain", "blocked loop"],
 )
