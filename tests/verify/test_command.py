@@ -116,6 +116,31 @@ async def test_interrupted_campaign_leaves_nothing_behind(
     assert await cursor.fetchone() == (0,)
 
 
+async def test_workers_of_a_campaign_that_is_killed_leave(
+    database_url: str, connection: Connection, tmp_path: Path, wait_until: WaitUntil
+) -> None:
+    process = start(tmp_path, "--database", database_url, "--minutes", "5", "--faults", "cut")
+
+    async def sessions() -> int:
+        cursor = await connection.execute(
+            "select count(distinct application_name) from pg_stat_activity"
+            " where datname = current_database() and application_name ~ '^worker-'"
+        )
+        [(count,)] = await cursor.fetchall()
+        return int(count)
+
+    async def count_is(expected: int) -> bool:
+        return await sessions() == expected
+
+    await wait_until(lambda: count_is(3))
+    process.kill()
+    process.communicate(timeout=30)
+    logs = list((tmp_path / "verify").glob("seed-*/logs/worker-*.log"))
+    await wait_until(lambda: all("The supervisor is gone" in log.read_text() for log in logs))
+    await wait_until(lambda: count_is(0))
+    assert len(logs) >= 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -70,13 +70,14 @@ def _picture(progress: Progress, duration_s: float) -> Table:
     from rich.progress_bar import ProgressBar
     from rich.table import Table
 
+    settling = "" if progress.elapsed_s < duration_s else ", coming to rest"
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_row(
         "time",
         ProgressBar(
             total=duration_s, completed=min(progress.elapsed_s, duration_s), width=BAR_WIDTH
         ),
-        f"{progress.elapsed_s:.0f} of {duration_s:.0f} s, {progress.phase}",
+        f"{progress.elapsed_s:.0f} of {duration_s:.0f} s{settling}",
     )
     table.add_row("jobs", f"{progress.deferred} deferred", f"{_waiting(progress)} not final")
     table.add_row("workers", f"{progress.workers} processes", "")

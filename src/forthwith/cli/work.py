@@ -12,8 +12,8 @@ from forthwith.cli.database_report import database_name
 from forthwith.cli.departure import leave_soon
 from forthwith.cli.exit_code import ExitCode
 from forthwith.cli.failure import explain
-from forthwith.cli.orphan import stop_when_supervisor_is_gone
 from forthwith.engine.departure import departure_of_process
+from forthwith.orphan import stop_when_supervisor_is_gone
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -66,7 +66,6 @@ class CampaignSettings:
 class Progress:
     """How far a campaign is."""
 
-    phase: str
     elapsed_s: float
     deferred: int
     waiting: int | None
@@ -124,13 +123,10 @@ async def run_campaign(
             workers=settings.workers,
             lease_s=LEASE_S,
         )
-        watching = asyncio.create_task(_report(lab, watch))
-        try:
+        async with _stopped_at_end(asyncio.create_task(_report(lab, watch))):
             await _work_under_faults(lab, injector, faults, settings)
-        finally:
-            watching.cancel()
-        async with _stopped_at_end(asyncio.create_task(injector.supervise())):
-            settled_s = await lab.drain(SETTLE_S)
+            async with _stopped_at_end(asyncio.create_task(injector.supervise())):
+                settled_s = await lab.drain(SETTLE_S)
         await lab.stop_workers()
         history = await lab.gather(settled_s=settled_s, within_s=SETTLE_S, seed=settings.seed)
         history.save(settings.home / "history.json")
@@ -185,7 +181,6 @@ async def _report(lab: Lab, watch: Callable[[Progress], None]) -> None:
             waiting = await lab.unfinished()
         watch(
             Progress(
-                "work and faults",
                 time.monotonic() - began_s,
                 sum(call.action == "defer" and call.result == "ok" for call in lab.calls),
                 waiting,

@@ -11,12 +11,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from forthwith.orphan import stop_when_supervisor_is_gone
 from forthwith.verify.diary import Diary
 from forthwith.verify.tasks import lab_app
 
 
 def main(settings: dict[str, Any]) -> None:
-    """Run the worker until a signal stops it."""
+    """Run the worker until a signal stops it, or the lab that started it is gone."""
+    stop_when_supervisor_is_gone()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     home = Path(settings["home"])
     diary = Diary(home / "diaries" / f"{settings['name']}.jsonl")

@@ -64,7 +64,7 @@ class LabWorker:
             self._process = subprocess.Popen(  # noqa: S603 -- our own interpreter and module
                 [sys.executable, "-m", setup.program, json.dumps(settings)],
                 env={**os.environ, "PYTHONUNBUFFERED": "1", **setup.environment},
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # closes when the lab's process is gone, however it dies
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -149,5 +149,7 @@ class LabWorker:
 
     def _await_end(self) -> None:
         self._process.wait()
+        assert self._process.stdin is not None, "it was started with a pipe"
+        self._process.stdin.close()
         self._ended_s = time.monotonic()
         self._ended.set()
