@@ -62,7 +62,10 @@ async def run(
 async def defer(
     connection: psycopg.AsyncConnection[Any], *jobs: NewJob, channel: str = "forthwith_wake"
 ) -> list[int]:
-    """Insert jobs with the one statement that does it; return the ids of those inserted."""
+    """Insert jobs as the library does; return the ids of those inserted.
+
+    A worker that fell asleep between the insert's look and its commit is woken after it.
+    """
     columns = [list(column) for column in zip(*jobs, strict=True)]
     rows = await run(
         connection,
@@ -71,6 +74,9 @@ async def defer(
         channel=channel,
         always_notify=False,
     )
+    queues = sorted({job.queue for job in jobs})
+    if rows and rows[0][2] < len(queues):
+        await run(connection, "wake", queues=queues)
     return [row[0] for row in rows]
 
 
