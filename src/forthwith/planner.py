@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
 import time
 from typing import TYPE_CHECKING, Any
 
 from procrastinate import jobs, middleware
 
 from forthwith.context import JobContext
-from forthwith.engine.plan import ContextParts, RetryPlan, TaskPlan
+from forthwith.engine.plan import ContextParts, RetryPlan, TaskPlan, decode_arguments
 from forthwith.options import check_lock, check_name, check_priority, check_schedule
 from forthwith.task import crashes_max_of, timeout_s_of
 
@@ -72,7 +71,7 @@ class Planner:
 
     @property
     def _decode(self) -> Callable[[str], dict[str, Any]]:
-        return self._app.connector.json_loads or json.loads
+        return self._app.connector.json_loads or decode_arguments
 
     def _around(
         self, task: procrastinate.tasks.Task[..., Any, ...], *, is_async: bool

@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 from bisect import insort
 from collections import deque
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from forthwith.job import ClaimedJob
+
+
+_priority = attrgetter("priority")
 
 
 class Buffer:
@@ -35,14 +40,15 @@ class Buffer:
 
     def put(self, jobs: Iterable[ClaimedJob]) -> None:
         """Add jobs (in claim order) and wake as many runners as there are jobs for."""
-        for job in jobs:
-            line = self._by_priority.get(job.priority)
+        for priority, group in groupby(jobs, key=_priority):
+            line = self._by_priority.get(priority)
             if line is None:
-                line = self._by_priority[job.priority] = deque()
+                line = self._by_priority[priority] = deque()
             if not line:
-                insort(self._priorities, job.priority)
-            line.append(job)
-            self._depth += 1
+                insort(self._priorities, priority)
+            before = len(line)
+            line.extend(group)
+            self._depth += len(line) - before
         self._wake(self._depth)
 
     def take_nowait(self) -> ClaimedJob | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from forthwith.engine.backoff import Backoff
@@ -32,6 +33,7 @@ BACKLOG_MAX = 20_000
 HINTS_MAX = 100
 FRUITLESS_MAX = 10
 FRUITLESS_PAUSE_MAX_S = 0.5
+_id, _priority = attrgetter("id"), attrgetter("priority")
 # The server may still be at a claim whose connection we lost, for as long as a statement may take.
 ORPHAN_CHECKS_S = (0.0, 2.0, 10.0, 40.0)
 
@@ -227,9 +229,10 @@ class Claimer:
         jobs = await self._store.claim(
             shares, unknown, self._lease.worker_id, crashed_too=not self._has_suspect
         )
-        jobs.sort(key=lambda job: (-job.priority, job.id))
-        for job in jobs:
-            self._positions[job.queue] = Position(-job.priority, job.id)
+        jobs.sort(key=_id)
+        jobs.sort(key=_priority, reverse=True)  # stable: within a priority they stay by id
+        for last in {job.queue: job for job in jobs}.values():
+            self._positions[last.queue] = Position(-last.priority, last.id)
         return jobs
 
     def _take_in(self, jobs: list[ClaimedJob]) -> None:

@@ -14,6 +14,18 @@ if TYPE_CHECKING:
     from forthwith.job import ClaimedJob
 
 
+_decode = json.JSONDecoder().raw_decode
+
+
+def decode_arguments(text: str) -> dict[str, Any]:
+    """Return the arguments of a job from their JSON, as PostgreSQL writes it.
+
+    That has nothing around it: what `json.loads` does besides is to look for it, at twice the cost.
+    """
+    arguments: dict[str, Any] = _decode(text)[0]
+    return arguments
+
+
 @dataclass(frozen=True, slots=True)
 class RetryPlan:
     """When and how a job runs again; None leaves as it was, and now for the time."""
@@ -43,7 +55,7 @@ class TaskPlan:
     """Nests the task's middlewares around a call of it."""
     wrap_job: Callable[[Callable[[], Any], JobContext], Callable[[], Any]] | None
     """Nests the worker's middlewares around the whole, on the event loop."""
-    decode: Callable[[str], dict[str, Any]] = json.loads
+    decode: Callable[[str], dict[str, Any]] = decode_arguments
     """Turns the arguments' JSON into the arguments."""
 
 

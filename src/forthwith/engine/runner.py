@@ -178,45 +178,54 @@ class Runners:
         self._tasks[number] = self._start_runner(number)
 
     async def _run(self) -> None:
+        runner = asyncio.current_task()
+        assert runner is not None
+        take, add = self._buffer.take_nowait, self._completer.add
         while True:
-            job = self._buffer.take_nowait()
+            job = take()
             if job is None:
                 if self._closing:
                     return
                 await self._buffer.wait()
                 continue
-            outcome = await self._attempt(job)
+            outcome = await self._attempt(job, runner)
             if outcome is not None:
-                self._completer.add(outcome)
+                add(outcome)
             now_s = time.monotonic()
             if now_s >= self._slice_end_s:  # by time, not per job: short jobs run in a row
                 await asyncio.sleep(0)
                 self._slice_end_s = time.monotonic() + SLICE_S
 
-    async def _attempt(self, job: ClaimedJob) -> Outcome | None:
+    async def _attempt(self, job: ClaimedJob, runner: asyncio.Task[Any]) -> Outcome | None:
+        """Run a job and make its outcome; None if the task has completed the job itself."""
+        plan = self._plans.get(job.task) or self._plan(job.task)
+        if plan is None or not self._holds_lease(job.worker_id):
+            self._end(job)
+            return Released(job)  # in doubt, others start it
         execution = self._executions[job.id] = Execution(job)
         try:
-            return await self._outcome(execution)
+            if job.abort_requested or job.id in self._aborted_unstarted:
+                self._aborted_unstarted.discard(job.id)
+                return Aborted(job, None)
+            execution.runner = runner
+            return await self._outcome(execution, plan)
         finally:
             # After a lost lease the same job may run here a second time, beside its first run.
             if self._executions.get(job.id) is execution:
                 del self._executions[job.id]
-                if job.crashes:
-                    self._crashed.pop(job.id, None)
-            self.finished += 1
-            if execution.runner is not None and execution.runner.cancelling():
-                await _forget_cancels(execution.runner)
+            self._end(job)
+            if runner.cancelling():
+                await _forget_cancels(runner)
 
-    async def _outcome(self, execution: Execution) -> Outcome | None:
+    def _end(self, job: ClaimedJob) -> None:
+        if job.crashes and job.id not in self._executions:
+            self._crashed.pop(job.id, None)
+        self.finished += 1
+
+    async def _outcome(self, execution: Execution, plan: TaskPlan) -> Outcome | None:
         job = execution.job
-        plan = self._plan(job.task)
-        if plan is None or not self._holds_lease(job.worker_id):
-            return Released(job)  # in doubt, others start it
-        if job.abort_requested or job.id in self._aborted_unstarted:
-            self._aborted_unstarted.discard(job.id)
-            return Aborted(job, None)
-        execution.runner = asyncio.current_task()
-        started_s = time.monotonic()
+        logs = logger.isEnabledFor(logging.INFO)
+        started_s = time.monotonic() if logs else 0.0
         try:
             if plan.once and not await self._may_start(job):
                 return Released(job)
@@ -231,8 +240,11 @@ class Runners:
                 raise  # for Python closes every coroutine on the way, this one too: see _replace
             outcome = await self._conclude(execution, plan, error)
         else:
-            outcome = await self._conclude(execution, plan, None)
-        if logger.isEnabledFor(logging.INFO):
+            if execution.completion is None:
+                outcome = Succeeded(job)
+            else:
+                outcome = await self._conclude(execution, plan, None)
+        if logs:
             _log(outcome or Succeeded(job), time.monotonic() - started_s)
         return outcome
 

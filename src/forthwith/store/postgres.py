@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from forthwith.database.line import Line
 from forthwith.engine.ports import Outlook, Rescued, Share
 from forthwith.engine.watch import Look, Sighting
 from forthwith.job import ClaimedJob
+from forthwith.store.arrays import written
 from forthwith.store.completing import Completing
 from forthwith.store.own_session import OWN_SESSION
 from forthwith.store.recording import Recording
@@ -114,7 +116,7 @@ class PostgresStore:
                 crashed_too=crashed_too,
                 worker_id=worker_id,
             )
-            return [ClaimedJob._make(row) for row in await cursor.fetchall()]
+            return list(map(_claimed_job, await cursor.fetchall()))
 
     async def claim_suspect(
         self, queues: Sequence[str] | None, unknown_tasks: Sequence[str], worker_id: int
@@ -243,8 +245,12 @@ class PostgresStore:
         self, connection: psycopg.AsyncConnection[Any], name: str, /, **parameters: Any
     ) -> psycopg.AsyncCursor[Any]:
         return await connection.execute(
-            self._statements[name], parameters, prepare=True, binary=True
+            self._statements[name], written(parameters), prepare=True, binary=True
         )
+
+
+# What ClaimedJob._make does, without looking at each row's length.
+_claimed_job = functools.partial(tuple.__new__, ClaimedJob)
 
 
 def _positions(shares: Sequence[Share]) -> Mapping[str, list[Any]]:

@@ -18,9 +18,7 @@ class Recording:
 
     def __init__(self, outcomes: Sequence[Outcome], keeps: Callable[[str], bool]) -> None:
         self._keeps = keeps
-        self.ends: dict[str, list[Any]] = _columns(
-            "ids", "lease_tokens", "statuses", "keeps", "spents"
-        )
+        self.ends: dict[str, list[Any]] = {}
         """Of complete.sql."""
         self.retries: dict[str, list[Any]] = _columns(
             "ids", "lease_tokens", "retry_ats", "spents", "priorities", "queues", "locks"
@@ -31,8 +29,10 @@ class Recording:
         self._locks: dict[int, str] = {}
         self._given_back: dict[int, str] = {}
         self._failures: list[tuple[ClaimedJob, Failure]] = []
+        self._add_successes([each.job for each in outcomes if isinstance(each, Succeeded)])
         for outcome in outcomes:
-            self._add(outcome)
+            if not isinstance(outcome, Succeeded):
+                self._add(outcome)
 
     @property
     def is_plain(self) -> bool:
@@ -86,10 +86,20 @@ class Recording:
                 _append(columns, job.id, job.attempts + 1, job.worker_id)
         return columns
 
-    def _add(self, outcome: Outcome) -> None:
+    def _add_successes(self, jobs: list[ClaimedJob]) -> None:
+        """Most outcomes: column by column, as far as it goes."""
+        count = len(jobs)
+        self.ends = {
+            "ids": [job.id for job in jobs],
+            "lease_tokens": [job.lease_token for job in jobs],
+            "statuses": ["succeeded"] * count,
+            "keeps": [self._keeps("succeeded")] * count,
+            "spents": [1] * count,
+        }
+        self._locks = {job.id: job.lock for job in jobs if job.lock is not None}
+
+    def _add(self, outcome: Failed | Aborted | Retry | Released) -> None:
         match outcome:
-            case Succeeded(job):
-                self._end(job, "succeeded", None)
             case Failed(job, failure):
                 self._end(job, "failed", failure)
             case Aborted(job, failure):

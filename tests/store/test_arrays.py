@@ -1,0 +1,71 @@
+"""Array literals that we write ourselves: PostgreSQL reads what went in."""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from forthwith.store.arrays import array, written
+from tests.store.virtual_worker import defer, new_job
+
+if TYPE_CHECKING:
+    import psycopg
+
+    Connection = psycopg.AsyncConnection[Any]
+
+TEXTS: list[list[str | None]] = [
+    [],
+    [""],
+    ["a"],
+    ["a", "a"],
+    ["", ""],
+    ["a", "", "b"],
+    [None, None],
+    [None, "a", "NULL", "null"],
+    ["NULL", "null"],
+    ["{", "}", ",", "{,}", " ", " a "],
+    ['"', '""', '","', "\\", "\\\\", '\\"', 'a"b\\c'],
+    ['"', None, "\\", ","],
+    ["\n", "\t", "\x01", "é", "漢", "😀", "\u200b"],
+    ['{"a": "b\\"c", "d": ["e\\\\", null]}', "{}"],
+]
+
+
+@pytest.mark.parametrize("values", TEXTS)
+async def test_texts_arrive_as_they_were(values: list[str | None], connection: Connection) -> None:
+    cursor = await connection.execute("select %(a)s::text[]", written({"a": values}))
+    assert await cursor.fetchone() == (values,)
+
+
+@pytest.mark.parametrize(
+    "values", [[], [1], [1, 1], [1, -2, 2**63 - 1, -(2**63)], [None, 1], [None, None]]
+)
+async def test_integers_arrive_as_they_were(
+    values: list[int | None], connection: Connection
+) -> None:
+    cursor = await connection.execute("select %(a)s::bigint[]", written({"a": values}))
+    assert await cursor.fetchone() == (values,)
+
+
+@pytest.mark.parametrize("values", [[True], [True, False], [False, None, True]])
+async def test_booleans_arrive_as_they_were(
+    values: list[bool | None], connection: Connection
+) -> None:
+    cursor = await connection.execute("select %(a)s::boolean[]", written({"a": values}))
+    assert await cursor.fetchone() == (values,)
+
+
+def test_other_values_are_left_to_the_driver() -> None:
+    moment = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)
+    for values in ([moment], [moment, None], [1, "a"], [b"a"]):
+        assert array(values) is values
+    assert written({"a": 1, "b": "x", "c": None}) == {"a": 1, "b": "x", "c": None}
+
+
+async def test_jobs_with_hostile_texts_are_stored_as_they_are(connection: Connection) -> None:
+    hostile = ['{"a', "b\\", 'c",d', "NULL", "{}"]
+    await defer(connection, *[new_job(queue=text, task=text, lock=text) for text in hostile])
+    cursor = await connection.execute("select queue, task, lock from forthwith.job order by id")
+    assert await cursor.fetchall() == [(text, text, text) for text in hostile]
