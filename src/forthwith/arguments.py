@@ -8,20 +8,25 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, TypeAlias
 
 from forthwith.errors import ArgumentsNotSerializable, ArgumentsTooLarge
 from forthwith.options import is_a, kind, text_problem
 
-__all__ = ["DEPTH_MAX", "Dumps", "check_keywords", "serialize"]
+__all__ = ["DEPTH_MAX", "Dumps", "check_keywords", "serialize", "serialize_all"]
 
 Dumps: TypeAlias = Callable[[Any], str | bytes]
 """A JSON encoder, such as `json.dumps` or `orjson.dumps`."""
 
 DEPTH_MAX = 200
 """How deep arguments may nest: far below where Python's and PostgreSQL's parsers give up."""
+
+ARRAY_CHARACTERS_MAX = 2**25
+"""How long the JSON of a whole batch may be: an eighth of what PostgreSQL allows in one value."""
+
+_PART_SIZE = 500
 
 DECIMAL_PLACES_MAX = 16383
 """How many PostgreSQL's numbers have at most."""
@@ -48,6 +53,52 @@ def serialize(arguments: Mapping[str, Any], *, bytes_max: int, dumps: Dumps | No
             "elsewhere and pass a reference to it, or raise the app's arguments_bytes_max",
         )
     return text
+
+
+def serialize_all(
+    common: Mapping[str, Any],
+    batch: Sequence[Mapping[str, Any]],
+    *,
+    bytes_max: int,
+    dumps: Dumps | None = None,
+) -> str | None:
+    """Return the arguments of several jobs as one JSON array, an object with the `common` ones each.
+
+    None if that would be too long for one value of PostgreSQL's. Limits and errors are those of
+    `serialize`, for each job.
+    """
+    parts = [
+        _serialize_part(common, batch[first : first + _PART_SIZE], bytes_max, dumps)
+        for first in range(0, len(batch), _PART_SIZE)
+    ]
+    text = f"[{','.join(parts)}]"
+    return text if len(text) <= ARRAY_CHARACTERS_MAX else None
+
+
+def _serialize_part(
+    common: Mapping[str, Any],
+    batch: Sequence[Mapping[str, Any]],
+    bytes_max: int,
+    dumps: Dumps | None,
+) -> str:
+    each = [{**common, **arguments} for arguments in batch] if common else batch
+    text = None if dumps is not None else _encoded_together(each, bytes_max)
+    if text is not None:
+        return text
+    return ",".join([serialize(arguments, bytes_max=bytes_max, dumps=dumps) for arguments in each])
+
+
+def _encoded_together(each: Sequence[Mapping[str, Any]], bytes_max: int) -> str | None:
+    """Encode many in one call, if they are plain and short; else None: look at each."""
+    try:
+        text = _encode(each)
+        size = len(text) if text.isascii() else len(text.encode())
+    except Exception:
+        return None
+    if size > bytes_max or "\\u" in text or "e+" in text or text.count("[") >= DEPTH_MAX:
+        return None
+    # One brace more, and there is an object in the arguments, whose keys the encoder turns to strings.
+    return text[1:-1] if text.count("{") == len(each) else None
 
 
 def _standard(arguments: Mapping[str, Any]) -> str:

@@ -94,23 +94,28 @@ class JobDeferrer(procrastinate.jobs.JobDeferrer):
 
     def batch_defer(self, *task_kwargs: Mapping[str, Any]) -> list[int]:
         """Defer a job for each dict of arguments; return their ids, in the same order."""
-        jobs = self._jobs(task_kwargs)
+        _check_each(task_kwargs)
+        alike = getattr(self.job_manager, "defer_alike", None)
+        if alike is not None:
+            return self._told(alike(self.job, task_kwargs, self.connection))
+        jobs = [self.make_new_job(**arguments) for arguments in task_kwargs]
         return self._ids(self.job_manager.batch_defer_jobs(jobs=jobs, connection=self.connection))
 
     async def batch_defer_async(self, *task_kwargs: Mapping[str, Any]) -> list[int]:
         """Defer a job for each dict of arguments; return their ids, in the same order."""
-        jobs = self._jobs(task_kwargs)
+        _check_each(task_kwargs)
+        alike = getattr(self.job_manager, "defer_alike_async", None)
+        if alike is not None:
+            return self._told(await alike(self.job, task_kwargs, self.connection))
+        jobs = [self.make_new_job(**arguments) for arguments in task_kwargs]
         return self._ids(
             await self.job_manager.batch_defer_jobs_async(jobs=jobs, connection=self.connection)
         )
 
-    def _jobs(self, batch: Sequence[Mapping[str, Any]]) -> list[procrastinate.jobs.Job]:
-        for index, arguments in enumerate(batch):
-            check_keywords(f"task_kwargs[{index}]", arguments)
-        return [self.make_new_job(**arguments) for arguments in batch]
-
     def _ids(self, deferred: Sequence[procrastinate.jobs.Job]) -> list[int]:
-        ids = [cast("int", job.id) for job in deferred]
+        return self._told([cast("int", job.id) for job in deferred])
+
+    def _told(self, ids: list[int]) -> list[int]:
         task, queue = self.job.task_name, self.job.queue
         logger.debug(
             "Deferred %d of task %s to queue %s",
@@ -126,6 +131,21 @@ class JobDeferrer(procrastinate.jobs.JobDeferrer):
             },
         )
         return ids
+
+
+def _check_each(batch: Sequence[Mapping[str, Any]]) -> None:
+    """Raise for the first that does not map names to values, and say which it is."""
+    if {type(arguments) for arguments in batch} == {dict} and all(map(_has_names, batch)):
+        return
+    for index, arguments in enumerate(batch):
+        check_keywords(f"task_kwargs[{index}]", arguments)
+
+
+def _has_names(arguments: Mapping[str, Any]) -> bool:
+    return set(map(type, arguments)) <= _NAMES
+
+
+_NAMES = {str}
 
 
 def configure_task(

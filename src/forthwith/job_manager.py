@@ -8,7 +8,7 @@ from procrastinate import utils
 from procrastinate.jobs import Job
 from procrastinate.jobs import Status as JobStatus
 
-from forthwith.arguments import serialize
+from forthwith.arguments import serialize, serialize_all
 from forthwith.deferrer import CRASHES_MAX
 from forthwith.errors import ConnectorException, InvalidArgument, InvalidTimestamp
 from forthwith.job import NewJob
@@ -23,7 +23,7 @@ from forthwith.store.deferring import Deferring
 
 if TYPE_CHECKING:
     import datetime
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from forthwith.connector import Connector
 
@@ -72,6 +72,48 @@ class JobManager(JobCatalog):
         else:
             ids = await self._inserted_by(connection, new)
         return _with_ids(jobs, ids)
+
+    async def defer_alike_async(
+        self, job: Job, arguments: Sequence[Mapping[str, Any]], connection: Any | None = None
+    ) -> list[int]:
+        """Defer a job for each of these arguments, which it takes besides its own, all or none.
+
+        In all else the jobs are as `job`. Returns their ids, in the same order. Raises, and uses a
+        `connection`, as `batch_defer_jobs_async`, which for many jobs takes several times as long.
+        """
+        if not arguments:
+            return []
+        new = self._new(job)
+        args = self._as_array(new, job, arguments)
+        if args is None:
+            jobs = self._each(new, job, arguments)
+            if connection is not None:
+                return await self._inserted_by(connection, jobs)
+            return await self.connector.call(lambda session: session.queries.insert(jobs))
+        if connection is not None:
+            with in_callers_transaction():
+                used = await async_connection(connection)
+                return await self._deferring.insert_alike_in(used, new, args)
+        return await self.connector.call(lambda session: session.queries.insert_alike(new, args))
+
+    def defer_alike(
+        self, job: Job, arguments: Sequence[Mapping[str, Any]], connection: Any | None = None
+    ) -> list[int]:
+        """As `defer_alike_async`, synchronously; a `connection` is a synchronous one, or Django's."""
+        if not arguments:
+            return []
+        new = self._new(job)
+        args = self._as_array(new, job, arguments)
+        jobs = [] if args is not None else self._each(new, job, arguments)
+        if connection is not None:
+            with in_callers_transaction():
+                used = blocking_connection(connection)
+                if args is None:
+                    return self._deferring.insert_all_blocking(used, jobs)
+                return self._deferring.insert_alike_blocking(used, new, args)
+        if args is None:
+            return self.connector.run(lambda session: session.queries.insert(jobs))
+        return self.connector.run(lambda session: session.queries.insert_alike(new, args))
 
     def defer_job(self, job: Job, connection: Any | None = None) -> Job:
         """As `defer_job_async`, synchronously."""
@@ -276,17 +318,36 @@ class JobManager(JobCatalog):
         with in_callers_transaction():
             return await self._deferring.insert_all(await async_connection(connection), jobs)
 
+    def _as_array(
+        self, new: NewJob, job: Job, arguments: Sequence[Mapping[str, Any]]
+    ) -> str | None:
+        """Encode the arguments of jobs that differ in nothing else; None if they go one by one."""
+        if new.queueing_lock is not None:
+            return None
+        return serialize_all(
+            job.task_kwargs,
+            arguments,
+            bytes_max=self._arguments_bytes_max,
+            dumps=self.connector.json_dumps,
+        )
+
+    def _each(self, new: NewJob, job: Job, arguments: Sequence[Mapping[str, Any]]) -> list[NewJob]:
+        return [
+            new._replace(args=self._serialized({**job.task_kwargs, **each})) for each in arguments
+        ]
+
+    def _serialized(self, arguments: Mapping[str, Any]) -> str:
+        return serialize(
+            arguments, bytes_max=self._arguments_bytes_max, dumps=self.connector.json_dumps
+        )
+
     def _new(self, job: Job) -> NewJob:
         """Check a job and encode its arguments. Raises `InvalidArgument`."""
         return NewJob(
             queue=check_name("queue", job.queue),
             task=check_name("task", job.task_name),
             priority=check_priority("priority", job.priority),
-            args=serialize(
-                job.task_kwargs,
-                bytes_max=self._arguments_bytes_max,
-                dumps=self.connector.json_dumps,
-            ),
+            args=self._serialized(job.task_kwargs),
             lock=None if job.lock is None else check_lock("lock", job.lock),
             queueing_lock=(
                 None

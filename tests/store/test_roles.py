@@ -159,6 +159,33 @@ class TestWhoMayOnlyDefer:
                 await run(theirs, "defer", **parameters, always_notify=False)
         assert await column(connection, "select count(*) from forthwith.job") == [0]
 
+    @pytest.mark.parametrize(
+        "forged",
+        [
+            {"queue": ""},
+            {"task": "t" * 129},
+            {"lock": ""},
+            {"crashes_max": 0},
+            {"args": "[[]]"},
+            {"args": '[{}, {"a": 1}, 5]'},
+            {"args": "[{}, [{}]]"},
+        ],
+        ids=str,
+    )
+    async def test_cannot_forge_a_batch_either(
+        self, roles: Roles, forged: dict[str, Any], connection: Connection
+    ) -> None:
+        role = await roles.create_granted("defer")
+        job = new_job()._asdict()
+        del job["queueing_lock"]
+        parameters = {**job, "args": "[{}]", "always_notify": False}
+        async with await connect(roles.url(role)) as theirs:
+            [(ids, _)] = await run(theirs, "defer_alike", **parameters)
+            assert len(ids) == 1
+            with pytest.raises(errors.CheckViolation):
+                await run(theirs, "defer_alike", **{**parameters, **forged})
+        assert await column(connection, "select count(*) from forthwith.job") == [1]
+
     async def test_learns_from_forthwith_which_grant_is_missing(
         self, roles: Roles, app: forthwith.App
     ) -> None:

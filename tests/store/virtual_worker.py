@@ -9,6 +9,7 @@ from forthwith.engine.ports import QUEUE_START, Rescued, Share
 from forthwith.engine.watch import Gone
 from forthwith.job import NewJob
 from forthwith.outcome import Aborted, Failed, Failure, Released, Retry, Succeeded
+from forthwith.store.arrays import written
 from forthwith.store.jobs import NO_FILTER
 from forthwith.store.postgres import PostgresStore
 from forthwith.store.statements import statements
@@ -70,7 +71,7 @@ async def defer(
     rows = await run(
         connection,
         "defer",
-        **dict(zip(DEFER_COLUMNS, columns, strict=True)),
+        **written(dict(zip(DEFER_COLUMNS, columns, strict=True))),
         channel=channel,
         always_notify=False,
     )

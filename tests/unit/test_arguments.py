@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forthwith.arguments import DEPTH_MAX, serialize
+from forthwith.arguments import ARRAY_CHARACTERS_MAX, DEPTH_MAX, serialize, serialize_all
 from forthwith.errors import (
     ArgumentsNotSerializable,
     ArgumentsTooLarge,
@@ -220,3 +220,61 @@ def test_postgresql_stores_whatever_is_accepted(empty_database_url: str) -> None
     with psycopg.connect(empty_database_url) as connection:
         row = connection.execute("select %s::jsonb", [encode(arguments)]).fetchone()
     assert row == (arguments,)
+
+
+plain_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda children: (
+        st.lists(children, max_size=3) | st.dictionaries(st.text(), children, max_size=3)
+    ),
+    max_leaves=6,
+)
+arguments_of_one = st.dictionaries(st.text(), plain_values, max_size=3)
+
+
+class TestSeveralTogether:
+    @given(st.lists(arguments_of_one, min_size=1, max_size=4), arguments_of_one)
+    @settings(max_examples=200, deadline=None)
+    def test_each_is_encoded_as_if_it_were_alone(
+        self, batch: list[dict[str, Any]], common: dict[str, Any]
+    ) -> None:
+        try:
+            alone = [encode({**common, **each}) for each in batch]
+        except ArgumentsNotSerializable:
+            with pytest.raises(ArgumentsNotSerializable):
+                serialize_all(common, batch, bytes_max=10_000)
+            return
+        text = serialize_all(common, batch, bytes_max=10_000)
+        assert text is not None
+        assert json.loads(text) == [json.loads(one) for one in alone]
+
+    @pytest.mark.parametrize("place", [0, 499, 500, 700])
+    def test_the_one_that_is_wrong_is_found(self, place: int) -> None:
+        batch: list[dict[str, Any]] = [{"n": number} for number in range(701)]
+        batch[place] = {"n": math.nan}
+        with pytest.raises(ArgumentsNotSerializable, match=r"^n: "):
+            serialize_all({}, batch, bytes_max=1000)
+
+    def test_the_limit_is_for_each_and_not_for_all(self) -> None:
+        batch = [{"text": "x" * 80}] * 100
+        assert json.loads(serialize_all({}, batch, bytes_max=100) or "") == batch
+        with pytest.raises(ArgumentsTooLarge):
+            serialize_all({}, [*batch, {"text": "x" * 100}], bytes_max=100)
+
+    def test_what_is_too_long_for_one_value_is_left_to_another_way(self) -> None:
+        batch = [{"text": "x" * 2**20}] * (ARRAY_CHARACTERS_MAX // 2**20 + 1)
+        assert serialize_all({}, batch, bytes_max=2**21) is None
+
+    def test_own_encoder_gets_each(self) -> None:
+        seen: list[Any] = []
+
+        def dumps(value: Any) -> str:
+            seen.append(value)
+            return json.dumps(value)
+
+        text = serialize_all({"a": 1}, [{"b": 2}, {"b": 3}], bytes_max=100, dumps=dumps)
+        assert json.loads(text or "") == seen == [{"a": 1, "b": 2}, {"a": 1, "b": 3}]

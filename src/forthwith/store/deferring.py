@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
 from psycopg.rows import tuple_row
 
 from forthwith.errors import AlreadyEnqueued
+from forthwith.store.arrays import written
 from forthwith.store.statements import statements
 
 if TYPE_CHECKING:
@@ -30,14 +31,27 @@ class Deferring:
         `connection` is in autocommit mode. For a queue of which nobody sleeps no NOTIFY is sent with
         the jobs; a worker that fell asleep meanwhile is looked for after the commit.
         """
+        ids, unnotified = await self.insert_quietly(connection, jobs)
+        await self.wake(connection, unnotified)
+        return ids
+
+    async def insert_quietly(
+        self, connection: psycopg.AsyncConnection[Any], jobs: Sequence[NewJob]
+    ) -> tuple[list[int | None], list[str]]:
+        """Insert jobs; return their ids, and the queues for which `wake` has yet to be called."""
         cursor = await connection.execute(
             self._statements["defer"], self._parameters(jobs, always_notify=False), prepare=True
         )
         rows = await cursor.fetchall()
         queues = list({job.queue for job in jobs})
-        if rows and rows[0][2] < len(queues):
-            await connection.execute(self._statements["wake"], {"queues": queues}, prepare=True)
-        return matched(jobs, rows)
+        return matched(jobs, rows), queues if rows and rows[0][2] < len(queues) else []
+
+    async def wake(self, connection: psycopg.AsyncConnection[Any], queues: Sequence[str]) -> None:
+        """Wake who fell asleep on these queues between the look of an insert and its commit."""
+        if queues:
+            await connection.execute(
+                self._statements["wake"], {"queues": list(queues)}, prepare=True
+            )
 
     async def insert_all(
         self, connection: psycopg.AsyncConnection[Any], jobs: Sequence[NewJob]
@@ -55,6 +69,44 @@ class Deferring:
                 self._statements["defer"], self._parameters(jobs, always_notify=True)
             )
             return all_or_none(jobs, matched(jobs, await cursor.fetchall()))
+
+    async def insert_alike(
+        self, connection: psycopg.AsyncConnection[Any], job: NewJob, args: str
+    ) -> list[int]:
+        """Insert a job like `job` for each element of `args`, a JSON array, and wake a worker.
+
+        It must have no queueing lock. `connection` is in autocommit mode, as in `insert`.
+        """
+        cursor = await connection.execute(
+            self._statements["defer_alike"], _alike(job, args, always_notify=False), prepare=True
+        )
+        [(ids, notified)] = await cursor.fetchall()
+        await self.wake(connection, [] if notified else [job.queue])
+        return cast("list[int]", ids)
+
+    async def insert_alike_in(
+        self, connection: psycopg.AsyncConnection[Any], job: NewJob, args: str
+    ) -> list[int]:
+        """Do the same in the caller's transaction, or in one of its own."""
+        async with (
+            connection.transaction(),
+            psycopg.AsyncCursor(connection, row_factory=tuple_row) as cursor,
+        ):
+            await cursor.execute(
+                self._statements["defer_alike"], _alike(job, args, always_notify=True)
+            )
+            return cast("list[int]", (await cursor.fetchall())[0][0])
+
+    def insert_alike_blocking(
+        self, connection: psycopg.Connection[Any], job: NewJob, args: str
+    ) -> list[int]:
+        """As `insert_alike_in`, on the caller's synchronous connection."""
+        with (
+            connection.transaction(),
+            psycopg.Cursor(connection, row_factory=tuple_row) as cursor,
+        ):
+            cursor.execute(self._statements["defer_alike"], _alike(job, args, always_notify=True))
+            return cast("list[int]", cursor.fetchall()[0][0])
 
     def insert_all_blocking(
         self, connection: psycopg.Connection[Any], jobs: Sequence[NewJob]
@@ -80,7 +132,20 @@ class Deferring:
             "crashes_maxes",
         )
         parameters: dict[str, Any] = dict(zip(names, columns, strict=True))
-        return {**parameters, "always_notify": always_notify}
+        return written({**parameters, "always_notify": always_notify})
+
+
+def _alike(job: NewJob, args: str, *, always_notify: bool) -> dict[str, Any]:
+    return {
+        "queue": job.queue,
+        "task": job.task,
+        "priority": job.priority,
+        "lock": job.lock,
+        "scheduled_at": job.scheduled_at,
+        "crashes_max": job.crashes_max,
+        "args": args,
+        "always_notify": always_notify,
+    }
 
 
 def matched(jobs: Sequence[NewJob], rows: Sequence[tuple[Any, ...]]) -> list[int | None]:

@@ -21,7 +21,7 @@ Right = Literal["defer", "work"]
 _DEFER = """
 grant usage on schema {schema} to {role};
 grant select on {schema}.migration to {role};
-grant execute on function {schema}.defer, {schema}.wake to {role};
+grant execute on function {schema}.defer, {schema}.defer_alike, {schema}.wake to {role};
 """
 _WORK = """
 grant usage on schema {schema} to {role};

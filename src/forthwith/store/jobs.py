@@ -65,6 +65,11 @@ class JobQueries:
                 if job_id is not None
             ]
 
+    async def insert_alike(self, job: NewJob, args: str) -> list[int]:
+        """Insert a job for each element of a JSON array of arguments, all or none."""
+        async with self._pool.connection() as connection:
+            return await self.deferring.insert_alike(connection, job, args)
+
     async def insert_periodic(
         self, job: NewJob, periodic_id: str, defer_timestamp: int
     ) -> int | None:
