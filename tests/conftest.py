@@ -73,6 +73,15 @@ def databases(pytestconfig: pytest.Config) -> Iterator[Databases]:
 
 
 @pytest.fixture
+def clear_of_midnight(databases: Databases) -> None:
+    """Let the test begin with a minute of the database's day left: its partitions are by the day.
+
+    Name it before `database_url`.
+    """
+    databases.wait_out_midnight()
+
+
+@pytest.fixture
 def database_url(databases: Databases) -> Iterator[str]:
     """The URL of a database of the test's own, with the schema; it is dropped afterwards."""
     name, url = databases.create_clone()

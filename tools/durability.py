@@ -46,10 +46,17 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--processes",
         type=int,
-        default=max(1, (os.cpu_count() or 2) // 2),
+        default=max(1, _cores() // 2),
         help="how much goes on at the same time (half the cores)",
     )
     return parser.parse_args()
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 2
 
 
 def _run_scenarios(processes: int) -> int:

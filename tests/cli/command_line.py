@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tests.support.forking import fork_python
 from tests.support.waiting import wait_until_sync
 
 if TYPE_CHECKING:
@@ -41,17 +43,21 @@ class CommandLine:
 
     def run(self, *arguments: object, given: str = "", **environment: str) -> Ran:
         """Run a command to its end; `given` is its standard input."""
-        done = subprocess.run(
-            command(*arguments),
-            cwd=self.directory,
-            env=self._environment | environment,
-            input=given,
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE_S,
-            check=False,
-        )
-        return Ran(done.returncode, done.stdout, done.stderr)
+        with TemporaryFile("w+") as stdin, TemporaryFile("w+") as out, TemporaryFile("w+") as err:
+            stdin.write(given)
+            stdin.seek(0)
+            process = fork_python(
+                *("forthwith", *map(str, arguments)),
+                directory=self.directory,
+                environment=self._environment | environment,
+                stdin=stdin.fileno(),
+                stdout=out.fileno(),
+                stderr=err.fileno(),
+            )
+            code = process.wait(DEADLINE_S)
+            for written in (out, err):
+                written.seek(0)
+            return Ran(code, out.read(), err.read())
 
     def run_unheard(self, *arguments: object, output: int) -> int:
         """Run a command to its end, with all its output to that descriptor; return its exit code."""

@@ -13,6 +13,7 @@ from forthwith.database.embedded import EmbeddedServer, open_embedded
 from forthwith.verify.lab import Lab, LabSettings, open_lab
 from tests.conftest import HAS_FAILED
 from tests.support.effects import Effects
+from tests.support.forking import fork_worker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -77,7 +78,7 @@ async def make_lab(
                 open_lab(
                     url,
                     tmp_path / "lab",
-                    settings=LabSettings(**settings),
+                    settings=LabSettings(**{"launch": fork_worker, **settings}),
                     proxy=between,
                     server=own,
                 )

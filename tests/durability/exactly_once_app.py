@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from pathlib import Path
 
 import psycopg
 
@@ -46,9 +47,9 @@ def pay_in_thread(context: forthwith.JobContext, key: str) -> None:
 
 @app.task(name="linger", pass_context=True)
 def linger(context: forthwith.JobContext, key: str) -> None:
-    """Complete the job, and in the first run let some time pass before the commit."""
+    """Complete the job; in the first run commit only when the file `key` is there."""
     with psycopg.connect(URL) as connection:
-        connection.execute(sql(context, key))
+        connection.execute(sql(context, "linger"))
         context.complete_in(connection)
-        if context.job.attempts == 0:
-            time.sleep(20)  # the test freezes the process meanwhile
+        while context.job.attempts == 0 and not Path(key).exists():
+            time.sleep(0.01)  # the test freezes the process meanwhile

@@ -66,7 +66,7 @@ async def last_seen(connection: Connection) -> dict[int, Any]:
 async def test_nobody_who_lives_is_rescued_when_the_databases_clock_jumps(
     seconds: float, make_lab: MakeLab, connection: Connection, wait_until: WaitUntil
 ) -> None:
-    lab = await make_lab(lease_s=30.0, renew_s=1.0)
+    lab = await make_lab(lease_s=30.0, renew_s=0.3)
     for _ in range(3):
         lab.start_worker(concurrency=2)
     await lab.wait_ready()

@@ -113,10 +113,14 @@ async def answering(lab: Lab) -> None:
     [
         ("fast stop", lambda lab: stop_and_start(lab, "fast")),
         ("immediate stop", lambda lab: stop_and_start(lab, "immediate")),
-        ("two stops at once", lambda lab: stop_and_start(lab, "fast", "immediate")),
+        pytest.param(
+            "two stops at once",
+            lambda lab: stop_and_start(lab, "fast", "immediate"),
+            marks=pytest.mark.soak,
+        ),
         ("postmaster killed", kill_postmaster),
         ("backend killed", kill_backend),
-        ("backends terminated", terminate_backends),
+        pytest.param("backends terminated", terminate_backends, marks=pytest.mark.soak),
     ],
 )
 async def test_restart_under_load_loses_nothing_and_rescues_nobody(

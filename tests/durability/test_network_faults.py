@@ -71,7 +71,7 @@ async def test_connections_cut_while_working_cost_no_job_and_no_effect(
     workers = [lab.start_worker(proxied=True, concurrency=4) for _ in range(2)]
     await lab.wait_ready()
     for batch in range(4):
-        await lab.defer_batch("work", [{"key": f"work {batch}-{n}"} for n in range(60)], lock="one")
+        await lab.defer_batch("work", [{"key": f"work {batch}-{n}"} for n in range(20)], lock="one")
         await lab.defer_batch(
             "transfer", [{"key": f"transfer {batch}-{n}", "run_s": 0.02} for n in range(10)]
         )

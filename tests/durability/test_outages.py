@@ -50,7 +50,7 @@ where datname = current_database() and application_name like 'worker-%'
 LONG = [pytest.param(seconds, marks=pytest.mark.soak) for seconds in (60.0, 300.0)]
 
 
-@pytest.mark.parametrize("for_s", [3.0, *LONG])
+@pytest.mark.parametrize("for_s", [2.0, *LONG])
 async def test_idle_workers_claim_and_listen_again_after_an_outage(
     for_s: float, make_lab: MakeLab, hurt_server: EmbeddedServer, record_figure: RecordFigure
 ) -> None:
@@ -74,7 +74,7 @@ async def test_idle_workers_claim_and_listen_again_after_an_outage(
     assert verdict.ok, verdict.text()
 
 
-@pytest.mark.parametrize("for_s", [5.0, *LONG])
+@pytest.mark.parametrize("for_s", [3.0, *LONG])
 async def test_busy_workers_go_on_after_an_outage(
     for_s: float,
     make_lab: MakeLab,
@@ -114,7 +114,7 @@ async def test_outage_in_the_middle_of_a_statement(
     if moment == "completion":
         worker = lab.start_worker()
         await wait_until(lambda: lab.starts(job_id))
-    async with away(lab, 3.0, begins=False) as stop:
+    async with away(lab, 1.0, begins=False) as stop:
         blocker = await lab.connect()
         await blocker.execute("begin; lock table forthwith.job in access exclusive mode")
         if moment == "claim":

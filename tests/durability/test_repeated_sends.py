@@ -463,6 +463,7 @@ class TestDefers:
         assert await bench.contents() == before
 
 
+@pytest.mark.usefixtures("clear_of_midnight")
 class TestSchema:
     async def test_migrating_again_and_at_once_changes_nothing(
         self, bench: Bench, database_url: str

@@ -187,10 +187,10 @@ async def test_work_goes_on_whatever_the_roles_settings(
         await set_for_all(lab, setting)
     workers = [lab.start_worker(concurrency=4) for _ in range(3)]
     await lab.wait_ready()
-    for number in range(60):
+    for number in range(24):
         task = "transfer" if number % 6 == 0 else "work"
         await defer_again(lab, task, f"single {number}", lock=f"lock {number % 4}")
-    await lab.defer_batch("work", [{"key": f"batch {number}"} for number in range(300)])
+    await lab.defer_batch("work", [{"key": f"batch {number}"} for number in range(150)])
     await lab.defer_batch("flaky", [{"key": f"flaky {number}"} for number in range(20)])
     verdict = await lab.settle()
     assert verdict.ok, verdict.text()

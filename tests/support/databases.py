@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import time
 from importlib import resources
 from itertools import count
 from typing import TYPE_CHECKING
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
 
 CLONE_PREFIX = "test_clone_"
 TEMPLATE_PREFIX = "test_template_"
+DAY = "select to_char(now() at time zone 'utc', 'YYYYMMDD')"
+LEFT_OF_THE_DAY_S = 60.0
+LEFT_OF_THE_DAY = """
+    select extract(epoch from date_trunc('day', t) + '1 day' - t)::float8
+    from (select clock_timestamp() at time zone 'utc') as now (t)
+"""
 #: The key of the advisory lock that lets one process at a time look for and build the template.
 TEMPLATE_LOCK = 0x7E57
 
@@ -36,7 +43,7 @@ class Databases:
         self._database_url = database_url
         self._connection = psycopg.connect(maintenance_url, autocommit=True)
         self._numbers = count(1)
-        self._template: str | None = None
+        self._template = ""
 
     def close(self) -> None:
         """Disconnect."""
@@ -44,7 +51,8 @@ class Databases:
 
     def create_clone(self) -> tuple[str, str]:
         """Create a database with the schema; return its name and its URL."""
-        self._template = self._template or self._ensure_template()
+        if not self._template.endswith(self._day()):
+            self._template = self._ensure_template()
         return self._create(template=self._template)
 
     def create_empty(self) -> tuple[str, str]:
@@ -71,6 +79,12 @@ class Databases:
         [(transactions,)] = self._connection.execute(query, [_name(url)]).fetchall()
         return int(transactions)
 
+    def wait_out_midnight(self) -> None:
+        """Return at once, or after the midnight (UTC) that comes within a minute."""
+        [(left_s,)] = self._connection.execute(LEFT_OF_THE_DAY).fetchall()
+        if left_s < LEFT_OF_THE_DAY_S:
+            time.sleep(left_s + 0.1)
+
     def drop_leftovers(self) -> None:
         """Drop the clones of test processes that were killed before they could do it themselves."""
         for (name,) in self._connection.execute(
@@ -85,13 +99,14 @@ class Databases:
         return name, self._database_url(name)
 
     def _ensure_template(self) -> str:
-        """Return the name of the template for today's migrations, built unless it is there.
+        """Return the name of the template for these migrations on this day, built unless it is there.
 
-        It is built under another name: a build that was interrupted is never taken for a template.
+        Of this day, because it has partitions by the day. It is built under another name: a build
+        that was interrupted is never taken for a template.
         """
-        name = TEMPLATE_PREFIX + migrations_digest()
         self._connection.execute("select pg_advisory_lock(%s)", [TEMPLATE_LOCK])
         try:
+            name = f"{TEMPLATE_PREFIX}{migrations_digest()}_{self._day()}"
             if not self._exists(name):
                 unfinished = f"{name}_unfinished"
                 self.drop(unfinished)
@@ -101,6 +116,10 @@ class Databases:
         finally:
             self._connection.execute("select pg_advisory_unlock(%s)", [TEMPLATE_LOCK])
         return name
+
+    def _day(self) -> str:
+        [(day,)] = self._connection.execute(DAY).fetchall()
+        return str(day)
 
     def _exists(self, name: str) -> bool:
         query = "select from pg_database where datname = %s"

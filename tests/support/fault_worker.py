@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import forthwith
+from forthwith.engine import departure
 from forthwith.verify.diary import Diary
 from forthwith.verify.tasks import LabTasks
 from tests.support.failpoints import Failpoints
@@ -25,6 +26,7 @@ from tests.support.failpoints import Failpoints
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+LEAVE_WITHIN = "FORTHWITH_TEST_LEAVE_WITHIN_S"
 CHILD_LIVES_S = 20.0
 
 
@@ -212,6 +214,7 @@ MISDEEDS: dict[str, Callable[[], Any]] = {
 def main(settings: dict[str, Any]) -> None:
     """Run the worker until a signal stops it."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    departure.LEAVE_WITHIN_S = float(os.environ.get(LEAVE_WITHIN, departure.LEAVE_WITHIN_S))
     home = Path(settings["home"])
     diary = Diary(home / "diaries" / f"{settings['name']}.jsonl")
     app = forthwith.App(settings["url"], schema=settings["schema"])

@@ -6,13 +6,12 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
+from tests.support.forking import fork_python
 from tests.support.waiting import wait_until, wait_until_sync
 
 ROOT = Path(__file__).parents[2]
@@ -37,15 +36,13 @@ class WorkerProcess:
         self._database_url = database_url
         self.log = log
         arguments = [dotted_name(module), json.dumps(options)]
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.worker_main", *arguments],
-                cwd=ROOT,
-                env=_environment(database_url) | (environment or {}),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
+        with log.open("wb") as output, Path(os.devnull).open("rb") as nothing:
+            self._process = fork_python(
+                *("tests.support.worker_main", *arguments),
+                environment=_environment(database_url) | (environment or {}),
+                stdin=nothing.fileno(),
+                stdout=output.fileno(),
+                stderr=output.fileno(),
             )
 
     @property

@@ -76,15 +76,15 @@ async def test_users_database_is_verified_in_a_schema_of_its_own_which_goes_agai
 
 
 async def test_faults_that_did_not_happen_prove_nothing(database_url: str, tmp_path: Path) -> None:
-    # Six seconds have no room for a freeze that is longer than a lease beside the others.
+    # Six seconds have no room for a freeze that is longer than a lease after a kill.
     status, output, _ = run(
-        tmp_path, "--database", database_url, "--minutes", "0.1", "--seed", "1",
-        "--faults", "kill,freeze,vanish,stop,cut,slow",
+        tmp_path, "--database", database_url, "--minutes", "0.1", "--seed", "2",
+        "--faults", "kill,freeze", "--workers", "2",
     )  # fmt: skip
     assert status == 1
     assert "INCONCLUSIVE: nothing was violated, but no fault of these kinds struck" in output
     assert "Run it again:     forthwith --database" in output
-    assert "--seed 1 --minutes 0.1 --workers 3 --faults kill,freeze,vanish,stop,cut,slow" in output
+    assert "--seed 2 --minutes 0.1 --workers 2 --faults kill,freeze" in output
 
 
 async def test_interrupted_campaign_leaves_nothing_behind(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from forthwith.verify.lab import LabSettings, open_lab
+from tests.support.forking import fork_worker
 from tests.verify import mutant_database, mutant_worker, scenarios
 from tests.verify.scenarios import LEASE_S, RENEW_S, Stage
 
@@ -42,6 +43,8 @@ class Case:
     caught: dict[str, set[str]]
     """By mutation: the invariants of which its history violates at least one."""
     conditions: tuple[str, ...] = ()
+    is_soak: bool = False
+    """Takes long, and what it breaks is much like what another scenario breaks."""
 
 
 CASES = (
@@ -63,9 +66,13 @@ CASES = (
     ),
     Case(scenarios.kill_after_a_completion, {"history_written_in_another_transaction": {"I1"}}),
     Case(scenarios.thaw, {"complete_without_fence": {"I5"}}),
-    Case(scenarios.thaw_and_fail, {"retry_without_fence": {"I5"}}),
-    Case(scenarios.thaw_and_commit, {"lost_lease_does_not_roll_back_the_effect": {"I4"}}),
-    Case(scenarios.thaw_and_leave, {"release_without_fence": {"I5"}}),
+    Case(scenarios.thaw_and_fail, {"retry_without_fence": {"I5"}}, is_soak=True),
+    Case(
+        scenarios.thaw_and_commit,
+        {"lost_lease_does_not_roll_back_the_effect": {"I4"}},
+        is_soak=True,
+    ),
+    Case(scenarios.thaw_and_leave, {"release_without_fence": {"I5"}}, is_soak=True),
     Case(scenarios.blocked_loop, {"lease_renewed_by_the_event_loop": {"I9"}}),
     Case(scenarios.drain, {"lease_given_up_when_told_to_stop": {"I6"}}),
     Case(
@@ -103,16 +110,21 @@ CASES = (
         scenarios.full_buffer,
         {"outcomes_dropped_when_the_buffer_is_full": {"I2"}},
         conditions=("tiny_backlog",),
+        is_soak=True,
     ),
     Case(scenarios.deaf, {"notifications_the_only_wake_up": {"I2"}}),
     Case(scenarios.asleep, {"nobody_is_woken": {"I2"}}),
-    Case(scenarios.connections_end, {"leaves_when_the_database_does": {"I8"}}),
+    Case(scenarios.connections_end, {"leaves_when_the_database_does": {"I8"}}, is_soak=True),
     Case(scenarios.poison, {"crash_not_counted": {"I2"}, "suspects_claimed_together": {"I6"}}),
     Case(scenarios.one_at_a_time, {"queueing_lock_not_taken": {"I10"}}),
 )
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.play.__name__)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=[pytest.mark.soak] if case.is_soak else []) for case in CASES],
+    ids=[case.play.__name__ for case in CASES],
+)
 async def test_what_is_whole_passes_and_what_is_broken_is_caught(
     case: Case,
     databases: Databases,
@@ -154,7 +166,10 @@ async def _stage(
 ) -> AsyncIterator[Stage]:
     name, url = await asyncio.to_thread(databases.create_clone)
     settings = LabSettings(
-        lease_s=LEASE_S, renew_s=RENEW_S, worker_program="tests.verify.mutant_worker"
+        lease_s=LEASE_S,
+        renew_s=RENEW_S,
+        worker_program="tests.verify.mutant_worker",
+        launch=fork_worker,
     )
     try:
         async with open_lab(url, home / (mutation or "whole"), settings=settings) as lab:

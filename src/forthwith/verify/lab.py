@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from forthwith.database.embedded import EmbeddedServer
     from forthwith.verify.history import Run
     from forthwith.verify.proxy import Proxy
+    from forthwith.verify.worker_process import Launch
 
 POLL_S = 0.05
 STOP_S = 15.0
@@ -51,6 +52,8 @@ class LabSettings:
     grace_s: float = 5.0
     worker_program: str | None = None
     """The module to run as a worker; None: the system's."""
+    launch: Launch | None = None
+    """How to start a worker's process; None: as a new Python."""
 
 
 @dataclass(slots=True)
@@ -120,6 +123,7 @@ class Lab:
             options={**defaults, **options},
             environment=dict(environment or {}),
             program=program or self.settings.worker_program or self.system.worker_program,
+            launch=self.settings.launch,
         )
         worker = LabWorker(name, setup)
         self.workers.append(worker)

@@ -12,7 +12,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from forthwith.verify.history import Fault, WorkerLife
 
@@ -22,6 +22,46 @@ if TYPE_CHECKING:
 
 POLL_S = 0.01
 OUTPUT_BYTES_MAX = 100_000
+
+
+class Process(Protocol):
+    """What is needed of a process: Popen has it."""
+
+    pid: int
+    returncode: int | None
+    stdin: IO[bytes] | None
+
+    def wait(self) -> int:
+        """Wait until it has ended."""
+
+    def send_signal(self, sig: int, /) -> None:
+        """Send it a signal, unless it has ended."""
+
+
+class Launch(Protocol):
+    """Starts `python -m program settings` in a session of its own, its output going to `output`.
+
+    Its standard input is a pipe that closes when the lab's process is gone, however it dies.
+    """
+
+    def __call__(
+        self, program: str, settings: str, *, environment: Mapping[str, str], output: int
+    ) -> Process:
+        """Start it."""
+
+
+def start_python(
+    program: str, settings: str, *, environment: Mapping[str, str], output: int
+) -> Process:
+    """Start a new Python for it."""
+    return subprocess.Popen(  # noqa: S603 -- our own interpreter and module
+        [sys.executable, "-m", program, settings],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +76,8 @@ class WorkerSetup:
     environment: Mapping[str, str]
     program: str = "forthwith.verify.worker_main"
     """The module to run."""
+    launch: Launch | None = None
+    """How to start the process; None: as a new Python."""
 
 
 class LabWorker:
@@ -61,13 +103,11 @@ class LabWorker:
             "options": dict(setup.options),
         }
         with self._log.open("ab") as output:
-            self._process = subprocess.Popen(  # noqa: S603 -- our own interpreter and module
-                [sys.executable, "-m", setup.program, json.dumps(settings)],
-                env={**os.environ, "PYTHONUNBUFFERED": "1", **setup.environment},
-                stdin=subprocess.PIPE,  # closes when the lab's process is gone, however it dies
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
+            self._process = (setup.launch or start_python)(
+                setup.program,
+                json.dumps(settings),
+                environment={**os.environ, "PYTHONUNBUFFERED": "1", **setup.environment},
+                output=output.fileno(),
             )
         # A worker may end by itself at any time, and the history says when.
         threading.Thread(target=self._await_end, daemon=True).start()

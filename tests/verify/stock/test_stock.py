@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from forthwith.verify.lab import LabSettings, open_lab
+from tests.support.forking import fork_worker
 from tests.verify import scenarios
 from tests.verify.scenarios import LEASE_S, RENEW_S, Stage
 from tests.verify.stock.system import STOCK
@@ -40,7 +41,7 @@ async def test_stock_procrastinate(
     tmp_path: Path,
     wait_until: WaitUntil,
 ) -> None:
-    settings = LabSettings(lease_s=LEASE_S, renew_s=RENEW_S)
+    settings = LabSettings(lease_s=LEASE_S, renew_s=RENEW_S, launch=fork_worker)
     async with open_lab(
         empty_database_url, tmp_path / "lab", schema="public", settings=settings, system=STOCK
     ) as lab:
