@@ -74,7 +74,7 @@ async def _produce(lab: Lab, load: SteadyLoad, every_s: float, run_s: float) -> 
 
 async def wait_listening(lab: Lab, *workers: LabWorker) -> None:
     """Wait until the server knows a listening session of each of these workers."""
-    await wait_until(lambda: _all_in(lab, workers, LISTENING), deadline_s=30.0)
+    await wait_until(lambda: _all_in(lab, workers, LISTENING), deadline_s=30.0, poll_s=0.05)
 
 
 async def wait_heard(lab: Lab, *workers: LabWorker) -> None:
@@ -82,7 +82,7 @@ async def wait_heard(lab: Lab, *workers: LabWorker) -> None:
 
     With a long polling interval only a notification can wake it.
     """
-    await wait_until(lambda: _all_in(lab, workers, SLEEPING), deadline_s=30.0)
+    await wait_until(lambda: _all_in(lab, workers, SLEEPING), deadline_s=30.0, poll_s=0.05)
     for worker in workers:
         job_id = await defer_again(lab, "work", f"for {worker.name} alone", queue=worker.name)
         await wait_until(partial(lab.starts, job_id), deadline_s=HEARD_WITHIN_S)

@@ -15,8 +15,10 @@ Fact = TypeVar("Fact")
 POLL_S = 0.01
 
 
-async def wait_until(fact: Callable[[], Any], deadline_s: float = 30.0) -> Any:
-    """Ask for `fact` again and again until it is true, and return it.
+async def wait_until(
+    fact: Callable[[], Any], deadline_s: float = 30.0, poll_s: float = POLL_S
+) -> Any:
+    """Ask for `fact` every `poll_s` seconds until it is true, and return it.
 
     `fact` is a function, plain or async. An AssertionError names it after `deadline_s` seconds.
 
@@ -30,7 +32,7 @@ async def wait_until(fact: Callable[[], Any], deadline_s: float = 30.0) -> Any:
             return value
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {deadline_s:g} s: {_describe(fact)}")
-        await asyncio.sleep(POLL_S)
+        await asyncio.sleep(poll_s)
 
 
 def wait_until_sync(fact: Callable[[], Fact], deadline_s: float = 30.0) -> Fact:

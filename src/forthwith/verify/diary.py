@@ -8,7 +8,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -30,10 +29,19 @@ class Diary:
         os.close(self._file)
 
 
-def read_diary(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the events of a diary. A last line that a full disk has cut short is left out."""
-    for line in path.read_text().splitlines():
+def read_diary(path: Path, start: int = 0) -> tuple[list[dict[str, Any]], int]:
+    """Return the events of a diary from the byte `start` on, and where the next ones will begin.
+
+    A last line that is not whole, because a full disk has cut it short, is left out.
+    """
+    with path.open("rb") as file:
+        file.seek(start)
+        lines = file.read().splitlines(keepends=True)
+    events: list[dict[str, Any]] = []
+    for line in lines:
         try:
-            yield json.loads(line)
+            events.append(json.loads(line))
         except json.JSONDecodeError:
-            return
+            break
+        start += len(line)
+    return events, start

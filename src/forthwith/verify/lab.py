@@ -83,6 +83,11 @@ class Lab:
     _faults: list[Fault] = field(default_factory=list)
     system: System = FORTHWITH
     _diary: Diary | None = None
+    _runs: record.Runs = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin to read the diaries."""
+        self._runs = record.Runs(self.home)
 
     @property
     def proxied_url(self) -> str:
@@ -267,7 +272,7 @@ class Lab:
         """Return the runs so far, of one job or key or of all, in the order of their starts."""
         return [
             run
-            for run in record.runs(self.home)
+            for run in self._runs.all()
             if job_id in (None, run.job_id) and key in (None, run.key)
         ]
 
@@ -315,7 +320,7 @@ class Lab:
                 seed=seed,
                 lease_s=self.settings.lease_s,
                 calls=list(self.calls),
-                runs=record.runs(self.home),
+                runs=self._runs.all(),
                 changes=changes,
                 leases=leases,
                 faults=self.faults,

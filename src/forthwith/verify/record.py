@@ -28,29 +28,48 @@ EFFECTS = "select job_id, lease_token, key from {}.effect order by seq"
 CLOCK_SAMPLES = 5
 
 
-def runs(home: Path) -> list[Run]:
-    """Return every run that the diaries tell of, in the order of their starts."""
-    found: dict[tuple[Any, ...], Run] = {}
-    for path in sorted((home / "diaries").iterdir()):
-        for event in read_diary(path):
-            if event["event"] == "start":
-                run = Run(
-                    job_id=event["job_id"],
-                    key=event["key"],
-                    task=event["task"],
-                    lease_token=event["token"],
-                    worker=event["worker"],
-                    pid=event["pid"],
-                    started_s=event["s"],
-                )
-                found[path, len(found)] = run
-                continue
-            at = _started(found, path, event)
-            if event["event"] == "effect":
-                found[at] = replace(found[at], has_effect=True)
-            elif event["event"] == "end":
-                found[at] = replace(found[at], ended_s=event["s"], error=event.get("error"))
-    return sorted(found.values(), key=lambda run: run.started_s)
+class Runs:
+    """The runs that the diaries in a lab's home tell of. Each look reads on where the last one ended."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._read: dict[Path, int] = {}
+        self._found: list[Run] = []
+        self._last: dict[tuple[Any, ...], int] = {}
+        """By diary, job and token: where the last such run is in the list."""
+
+    def all(self) -> list[Run]:
+        """Return every run so far, in the order of their starts."""
+        for path in sorted((self._home / "diaries").iterdir()):
+            events, self._read[path] = read_diary(path, self._read.get(path, 0))
+            for event in events:
+                self._add(path, event)
+        return sorted(self._found, key=lambda run: run.started_s)
+
+    def _add(self, path: Path, event: dict[str, Any]) -> None:
+        which = path, event["job_id"], event["token"]
+        if event["event"] == "start":
+            self._last[which] = len(self._found)
+            self._found.append(_begun(event))
+            return
+        at = self._last[which]
+        if event["event"] == "effect":
+            self._found[at] = replace(self._found[at], has_effect=True)
+        elif event["event"] == "end":
+            ended = {"ended_s": event["s"], "error": event.get("error")}
+            self._found[at] = replace(self._found[at], **ended)
+
+
+def _begun(event: dict[str, Any]) -> Run:
+    return Run(
+        job_id=event["job_id"],
+        key=event["key"],
+        task=event["task"],
+        lease_token=event["token"],
+        worker=event["worker"],
+        pid=event["pid"],
+        started_s=event["s"],
+    )
 
 
 async def audited(
@@ -94,17 +113,6 @@ async def effects(connection: psycopg.AsyncConnection[Any], schema: str) -> list
     """Return the transactional effects."""
     cursor = await connection.execute(sql.SQL(EFFECTS).format(sql.Identifier(schema)))
     return [Effect(*row) for row in await cursor.fetchall()]
-
-
-def _started(
-    found: dict[tuple[Any, ...], Run], path: Path, event: dict[str, Any]
-) -> tuple[Any, ...]:
-    """Find the run that this event belongs to: the last one of that process, job and token."""
-    return next(
-        at
-        for at, run in reversed(found.items())
-        if at[0] == path and (run.job_id, run.lease_token) == (event["job_id"], event["token"])
-    )
 
 
 async def _clock_offset_s(connection: psycopg.AsyncConnection[Any]) -> float:
