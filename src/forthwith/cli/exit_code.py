@@ -22,6 +22,7 @@ class ExitCode(IntEnum):
         ABRUPT_EXIT_CODE,
         "a worker was told to stop, and a task blocked its event loop: it gave its jobs back and left",
     )
+    JOBS_AMISS = 8, "a benchmark found jobs that did not run exactly as often as they should"
     INTERRUPTED = 130, "interrupted by Ctrl-C"
 
     meaning: str

@@ -22,6 +22,7 @@ _SUMMARIES = {
     "cancel": "Cancel waiting jobs, or ask running ones to stop.",
     "retry": "Run failed jobs again.",
     "verify": "Put a queue under load and faults, and check that it loses nothing.",
+    "bench": "Measure throughput and latency, and say what holds them back.",
 }
 _ALIASES = {"job": "jobs"}
 
