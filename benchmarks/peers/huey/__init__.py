@@ -1,0 +1,1 @@
+"""Huey on SQLite: every commit synced, results kept."""

@@ -1,0 +1,1 @@
+"""SAQ on Redis: retries on, finished jobs kept."""

@@ -1,0 +1,1 @@
+"""streaQ on Redis: results kept."""
