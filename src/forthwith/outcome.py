@@ -10,6 +10,7 @@ from forthwith.options import class_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
+    from types import CodeType, TracebackType
 
     from forthwith.job import AttemptKind, ClaimedJob
 
@@ -102,10 +103,57 @@ def _message(error: BaseException) -> str:
 
 def _traceback(error: BaseException) -> str:
     if _is_ordinary(error):
-        text = _told("the traceback", lambda: "".join(traceback.format_exception(error)))
+        text = _told("the traceback", lambda: _formatted(error))
         if not text.startswith("<the traceback could not be had"):
             return text
     return "\n[... caused ...]\n\n".join(reversed([_link(link) for link in _chain(error)]))
+
+
+def _formatted(error: BaseException) -> str:
+    """Return what `traceback.format_exception` does. Of an error like many before, in no time."""
+    is_single = _own(error, "__cause__") is None and (
+        _own(error, "__context__") is None or _own(error, "__suppress_context__")
+    )
+    if not is_single or _is_group(error):
+        return "".join(traceback.format_exception(error))
+    last_lines = "".join(traceback.format_exception_only(error))
+    stack = _stacks.text(_own(error, "__traceback__"))
+    return f"Traceback (most recent call last):\n{stack}{last_lines}" if stack else last_lines
+
+
+class _Stacks:
+    """The texts of the stacks that were formatted last.
+
+    Python looks up the source of each frame, and parses it for the marks below it: half a millisecond.
+    A job that fails is seldom alone. The text depends on the code and the place in it, of each frame.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._texts: dict[tuple[int, ...], tuple[list[CodeType], str]] = {}
+
+    def text(self, link: TracebackType | None) -> str:
+        """Return the lines of a traceback's frames."""
+        codes: list[CodeType] = []
+        key: list[int] = []
+        outermost = link
+        while link is not None:
+            codes.append(link.tb_frame.f_code)
+            key += (id(codes[-1]), link.tb_lasti, link.tb_lineno)
+            link = link.tb_next
+        found = self._texts.get(tuple(key))
+        if found is None:
+            if len(self._texts) >= self._size:
+                del self._texts[next(iter(self._texts))]
+            text = "".join(traceback.format_tb(outermost))
+            found = self._texts[tuple(key)] = (
+                codes,
+                text,
+            )  # with the codes, so that no id is another's
+        return found[1]
+
+
+_stacks = _Stacks(size=200)
 
 
 def _told(what: str, tell: Callable[[], str]) -> str:

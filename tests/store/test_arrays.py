@@ -57,9 +57,29 @@ async def test_booleans_arrive_as_they_were(
     assert await cursor.fetchone() == (values,)
 
 
+EAST = datetime.timezone(datetime.timedelta(hours=5, minutes=53, seconds=28))
+MOMENT = datetime.datetime(2030, 1, 1, 12, 30, 59, 1, tzinfo=EAST)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [MOMENT],
+        [MOMENT, MOMENT],
+        [None, MOMENT],
+        [datetime.datetime(1, 1, 2, tzinfo=datetime.UTC), MOMENT],
+        [datetime.datetime(9999, 12, 30, tzinfo=datetime.UTC)],
+    ],
+)
+async def test_moments_arrive_as_they_were(
+    values: list[datetime.datetime | None], connection: Connection
+) -> None:
+    cursor = await connection.execute("select %(a)s::timestamptz[]", written({"a": values}))
+    assert await cursor.fetchone() == (values,)
+
+
 def test_other_values_are_left_to_the_driver() -> None:
-    moment = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)
-    for values in ([moment], [moment, None], [1, "a"], [b"a"]):
+    for values in ([1.5], [1.5, None], [1, "a"], [b"a"]):
         assert array(values) is values
     assert written({"a": 1, "b": "x", "c": None}) == {"a": 1, "b": "x", "c": None}
 

@@ -6,6 +6,7 @@ eight columns takes longer to write than to insert. Here a few calls do the work
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,18 +25,18 @@ def written(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def array(values: list[Any]) -> Any:
-    """Return a list of integers, booleans or strings as an array's text; None in it becomes NULL.
+    """Return integers, booleans, strings or aware datetimes as an array's text; None becomes NULL.
 
     All are of one type. A list of anything else comes back as it is, for psycopg to write.
     """
     distinct = set(values)
     has_null = None in distinct
     kinds = {type(value) for value in distinct if value is not None}
-    if not kinds <= {int, bool, str} or len(kinds) > 1:
+    if not kinds <= {int, bool, str, datetime} or len(kinds) > 1:
         return values
     if len(distinct) == 1:  # most columns say the same in every row
         return _joined([_element(values[0])] * len(values))
-    if has_null or kinds == {bool}:
+    if has_null or kinds in ({bool}, {datetime}):
         return _joined([_element(value) for value in values])
     return _integers(values) if kinds <= {int} else _texts(values)
 
@@ -55,6 +56,8 @@ def _joined(elements: list[str]) -> str:
 def _element(value: object) -> str:
     if value is None:
         return "NULL"
+    if isinstance(value, datetime):
+        return f'"{value.isoformat()}"'
     return f'"{_escaped(value)}"' if isinstance(value, str) else str(value)
 
 
