@@ -157,7 +157,7 @@ async def test_defer_whose_answer_is_lost_may_be_there_and_never_twice(
     async with producing_through_proxy(lab) as app:
         await lab.defer("work", "before", app=app)
         with lab.fault("lose", "connections"):
-            lab.required_proxy.lose_reply(containing=".defer(", times=2)
+            lab.required_proxy.lose_reply(containing="forthwith.defer", times=2)
             with pytest.raises(DatabaseUnavailable):
                 await lab.defer("work", "unknown", app=app)
             with pytest.raises(DatabaseUnavailable):

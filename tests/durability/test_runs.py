@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from forthwith.engine import watch
 from tests.store.virtual_worker import defer, new_job
 from tests.support.workers import count, run_until_idle, running_worker, status
 
@@ -183,8 +184,10 @@ async def test_rescuer_outlives_a_statement_that_the_database_refuses(
     connection: Connection,
     wait_until: WaitUntil,
     caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     caplog.set_level(logging.DEBUG, logger="forthwith.engine.rescuer")
+    monkeypatch.setattr(watch, "PATIENCE_S", 0.5)  # after the sweeps that were refused
 
     @app.task(name="work")
     async def work() -> None: ...

@@ -29,6 +29,12 @@ if TYPE_CHECKING:
     MakeLab = Callable[..., Awaitable[Lab]]
     WaitUntil = Callable[..., Awaitable[Any]]
 
+FILL_DISK = """
+create function full_disk() returns trigger language plpgsql as $$
+    begin raise exception 'No space left on device' using errcode = 'disk_full'; end
+$$;
+create trigger full_disk before update on forthwith.worker execute function full_disk()
+"""
 LOCK_JOB = "select from forthwith.job where id = %s for update"
 BLOCKED = "select from pg_stat_activity where %s = any (pg_blocking_pids(pid))"
 OF_WORKERS = """
@@ -224,6 +230,30 @@ async def test_locked_tables_are_waited_for_and_nobody_is_rescued(
     verdict = await lab.settle()
     assert verdict.ok, verdict.text()
     assert_undisturbed(verdict.history)
+
+
+async def test_workers_that_could_not_renew_for_longer_than_a_lease_do_not_rescue_each_other(
+    make_lab: MakeLab, wait_until: WaitUntil
+) -> None:
+    """A full disk lets nobody write and everybody look: all seem silent to all."""
+    lab = await make_lab(lease_s=1.5)
+    for _ in range(3):
+        lab.start_worker(concurrency=1)
+    await lab.wait_ready()
+    held = [await lab.defer("gate", f"held {number}") for number in range(3)]
+    await wait_until(lambda: len(lab.starts()) == 3)
+    async with await lab.connect() as connection:
+        with lab.fault("disk full", "database"):
+            await connection.execute(FILL_DISK)
+            await asyncio.sleep(2.5)  # longer than a lease
+            await connection.execute("drop trigger full_disk on forthwith.worker")
+        await asyncio.sleep(1.5)  # time itself: in which they would rescue
+    for number in range(3):
+        lab.open_gate(f"held {number}")
+    verdict = await lab.settle()
+    assert verdict.ok, verdict.text()
+    assert_undisturbed(verdict.history)
+    assert [len(lab.starts(job_id)) for job_id in held] == [1, 1, 1]
 
 
 async def test_completion_that_is_a_deadlocks_victim_is_sent_again(

@@ -244,6 +244,7 @@ def _become(request: dict[str, Any]) -> None:
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     sys.path[0] = request["directory"]
     sys.argv[1:] = request["arguments"]
+    sys.modules.pop(request["module"], None)  # it is read again, as the program
     runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
 
 

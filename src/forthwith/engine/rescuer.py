@@ -26,10 +26,17 @@ class Rescuer:
     """Looks at the workers about every `interval_s` seconds, and sooner where one is silent."""
 
     def __init__(
-        self, store: JobStore, watch: Watch, *, interval_s: float, on_rescued: Callable[[], None]
+        self,
+        store: JobStore,
+        watch: Watch,
+        *,
+        worker_id: Callable[[], int],
+        interval_s: float,
+        on_rescued: Callable[[], None],
     ) -> None:
         self._store = store
         self._watch = watch
+        self._worker_id = worker_id
         self._interval_s = interval_s
         self._on_rescued = on_rescued
 
@@ -51,7 +58,8 @@ class Rescuer:
 
     async def _sweep(self) -> None:
         doubted_ids = self._watch.doubted_ids(time.monotonic())
-        gone = self._watch.observe(await self._store.look_at_workers(doubted_ids))
+        look = await self._store.look_at_workers(doubted_ids)
+        gone = self._watch.observe(look, self._worker_id())
         if gone:
             await self._rescue(gone)
 

@@ -91,6 +91,7 @@ class Watch:
     A worker is gone when it has ended; or when it is silent for `missing_after_s` (one and a half of
     the intervals in which it renews) and has no session; or when it is silent and its lease has expired
     by the database's clock; or when it is silent for as long as a lease, whatever that clock says.
+    The last two prove nothing while the observer cannot renew either: a full disk silences everybody.
     """
 
     def __init__(self, *, renew_interval_s: float, lease_s: float) -> None:
@@ -101,6 +102,7 @@ class Watch:
         self._session: int | None = None
         self._has_broken = False
         self._patient_until_s = 0.0
+        self._silence_proves_from_s = 0.0
 
     def interrupt(self) -> None:
         """A look failed: what was seen before it counts no more."""
@@ -115,12 +117,15 @@ class Watch:
             if now_s - silence.since_s >= silence.doubted_after_s
         ]
 
-    def observe(self, look: Look) -> list[Gone]:
-        """Take in what was seen; return the workers that are gone."""
+    def observe(self, look: Look, observer_id: int = 0) -> list[Gone]:
+        """Take in what was seen by this worker (0: by nobody of them); return those that are gone."""
         self._notice_breaks(look)
         self._silences = {
             sighting.worker_id: self._silence_of(sighting, look) for sighting in look.sightings
         }
+        own = self._silences.get(observer_id)
+        if own is not None and own.silent_s >= own.missing_after_s:
+            self._silence_proves_from_s = look.answered_s + PATIENCE_S
         return [
             Gone(sighting.worker_id, sighting.last_seen, sessionless=reason == "sessionless")
             for sighting in look.sightings
@@ -176,10 +181,14 @@ class Watch:
         if look.asked_s < self._patient_until_s or 0 <= sighting.server_age_s < PATIENCE_S:
             return None
         silence = self._silences[sighting.worker_id]
-        if silence.silent_s >= silence.lease_s:
+        proves = look.asked_s >= self._silence_proves_from_s
+        if proves and silence.silent_s >= silence.lease_s:
             return "silent"
-        if sighting.is_expired and silence.silent_s >= max(
-            silence.missing_after_s, min(EXPIRED_S_MIN, silence.lease_s)
+        if (
+            proves
+            and sighting.is_expired
+            and silence.silent_s
+            >= max(silence.missing_after_s, min(EXPIRED_S_MIN, silence.lease_s))
         ):
             return "expired"
         if (
@@ -198,5 +207,9 @@ class Watch:
         return [
             silence.since_s + silence.doubted_after_s,
             missing_s,
-            max(silence.since_s + silence.lease_s, self._patient_until_s),
+            max(
+                silence.since_s + silence.lease_s,
+                self._patient_until_s,
+                self._silence_proves_from_s,
+            ),
         ]

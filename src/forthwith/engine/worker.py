@@ -122,6 +122,7 @@ class Worker:
         self._rescuer = Rescuer(
             store,
             Watch(renew_interval_s=settings.renew_interval_s, lease_s=settings.lease_s),
+            worker_id=lambda: self.worker_id,
             interval_s=settings.sweep_interval_s,
             on_rescued=self._claimer.hint,
         )
