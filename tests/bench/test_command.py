@@ -147,7 +147,8 @@ def test_embedded_server_of_its_own_is_removed_and_the_table_has_conditions(
     assert status == 0, (output, errors)
     assert "pickup, round 2 of 2" in errors
     assert "WARNING" not in errors
-    assert re.search(r"burn-down +run +[\d,]+ +[\d,]+ +[\d,]+ +jobs/s +2", output)
+    assert re.search(r"burn-down +run +[\d,]+ +[\d,]+ +[\d,]+ +jobs/s", output)
+    assert re.search(r"burn-down +rounds 2, jobs 60, concurrency 100, processes 1", output)
     assert re.search(r"fsync +on", output)
     assert re.search(r"synchronous_commit +on", output)
     assert re.search(r"round trip +\d+\.\d\d ms", output)
@@ -169,9 +170,9 @@ async def test_facts_of_the_server_become_hints(
     assert re.search(r"synchronous_commit +off", output)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("numbers", [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM,)])
 async def test_interrupted_bench_leaves_nothing_behind(
-    number: signal.Signals,
+    numbers: tuple[signal.Signals, ...],
     database_url: str,
     connection: Connection,
     tmp_path: Path,
@@ -191,7 +192,8 @@ async def test_interrupted_bench_leaves_nothing_behind(
         killed_in_the_end(process),
     ):
         await wait_until(lambda: at_work(connection))
-        process.send_signal(number)
+        for number in numbers:
+            process.send_signal(number)
         output, errors = process.communicate(timeout=30)
     assert process.returncode == ExitCode.INTERRUPTED
     assert output == ""
@@ -203,6 +205,21 @@ async def test_interrupted_bench_leaves_nothing_behind(
         return await sessions(connection) == 0
 
     await wait_until(gone)
+
+
+def test_interrupted_bench_removes_its_embedded_server(tmp_path: Path) -> None:
+    with (
+        start(tmp_path, "--scenario", "burn-down", "--jobs", "1000000") as process,
+        killed_in_the_end(process),
+    ):
+        assert process.stderr is not None
+        lines = iter(process.stderr.readline, "")
+        assert any("burn-down, round 1 of 3" in line for line in lines)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+        assert process.returncode == ExitCode.INTERRUPTED
+        assert "interrupted" in errors
+    assert is_empty(tmp_path)
 
 
 async def test_workers_of_a_bench_that_is_killed_leave_and_its_schema_is_named(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from forthwith.bench import crew as crew_module
 from forthwith.bench import place as place_module
@@ -25,7 +27,7 @@ from forthwith.bench.settings import BenchSettings
 from forthwith.bench.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     from forthwith.bench.laboratory import Result
@@ -138,30 +140,88 @@ async def test_cancelled_lab_drops_its_schema(empty_database_url: str, tmp_path:
         assert await cursor.fetchone() == (0,)
 
 
-async def test_role_that_may_not_create_a_schema_is_told_what_helps(
-    empty_database_url: str, tmp_path: Path
+@pytest.fixture
+def guest_url(empty_database_url: str) -> Iterator[str]:
+    """The URL of the test's database for a role that has no rights yet."""
+    name = f"bench_guest_{os.getpid()}"
+    role = sql.Identifier(name)
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("create role {} login").format(role))
+        yield make_conninfo(empty_database_url, user=name)
+        connection.execute(sql.SQL("drop owned by {}").format(role))
+        connection.execute(sql.SQL("drop role {}").format(role))
+
+
+async def test_role_that_may_not_create_a_schema_is_told_what_helps_and_then_it_works(
+    guest_url: str, empty_database_url: str, tmp_path: Path
 ) -> None:
-    async with await psycopg.AsyncConnection.connect(
-        empty_database_url, autocommit=True
-    ) as connection:
-        role = sql.Identifier(f"bench_guest_{os.getpid()}")
-        await connection.execute(sql.SQL("create role {} login").format(role))
-        try:
-            url = psycopg.conninfo.make_conninfo(empty_database_url, user=role.as_string()[1:-1])
-            with pytest.raises(BenchRefused, match="grant create on database"):
-                async with open_place(url, tmp_path):
-                    raise AssertionError("unreachable")
-        finally:
-            await connection.execute(sql.SQL("drop role {}").format(role))
+    settings = BenchSettings(
+        home=tmp_path, scenarios=("burn-down", "retries"), url=guest_url, rounds=1, jobs=JOBS
+    )
+    with pytest.raises(BenchRefused, match="grant create on database") as raised:
+        await measure(settings)
+    [grant] = re.findall("grant create .*", str(raised.value))
+    async with await psycopg.AsyncConnection.connect(empty_database_url) as connection:
+        await connection.execute(grant.encode())
+    result = await measure(settings)
+    assert result.problems == []
+    assert [run.jobs for run in result.runs] == [JOBS, JOBS]
 
 
 async def test_read_only_session_is_refused(empty_database_url: str, tmp_path: Path) -> None:
-    url = psycopg.conninfo.make_conninfo(
-        empty_database_url, options="-c default_transaction_read_only=on"
-    )
+    url = make_conninfo(empty_database_url, options="-c default_transaction_read_only=on")
     with pytest.raises(BenchRefused, match="read-only"):
         async with open_place(url, tmp_path):
             raise AssertionError("unreachable")
+
+
+async def test_pooler_is_refused(empty_database_url: str, tmp_path: Path) -> None:
+    parameters = conninfo_to_dict(empty_database_url)
+    host, port = str(parameters["host"]), parameters.get("port", 5432)
+    socket = f"{host}/.s.PGSQL.{port}"
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass everything on, but announce another process id, as poolers do."""
+        upstream = (
+            asyncio.open_unix_connection(socket)
+            if host.startswith("/")
+            else asyncio.open_connection(host, port)
+        )
+        from_server, to_server = await upstream
+        forth = asyncio.create_task(pump(reader, to_server))
+        await pump(from_server, writer, other_pid)
+        await forth
+
+    pooler = await asyncio.start_server(serve, "127.0.0.1")
+    async with pooler:
+        place = pooler.sockets[0].getsockname()
+        url = make_conninfo(
+            empty_database_url,
+            host=place[0],
+            port=place[1],
+            sslmode="disable",
+            gssencmode="disable",
+        )
+        with pytest.raises(BenchRefused, match="a pooler"):
+            async with open_place(url, tmp_path):
+                raise AssertionError("unreachable")
+
+
+async def pump(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    change: Callable[[bytes], bytes] = bytes,
+) -> None:
+    while data := await reader.read(65536):
+        writer.write(change(data))
+    writer.close()
+    await writer.wait_closed()
+
+
+def other_pid(data: bytes) -> bytes:
+    """Replace the process id in a BackendKeyData message."""
+    announced = rb"(?<=K\x00\x00\x00\x0c)...."
+    return re.sub(announced, lambda _: bytes([0, 0, 0, 1]), data, flags=re.DOTALL)
 
 
 async def test_facts_are_gathered(bench: Bench) -> None:

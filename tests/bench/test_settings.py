@@ -32,7 +32,7 @@ def test_scenario_that_is_not_there_is_named(name: str, words: str) -> None:
 def test_quick_look_is_never_larger_than_what_was_asked_for() -> None:
     settings = BenchSettings(home=Path(), scenarios=(), jobs=500, seconds=60.0)
     look = quick(settings)
-    assert (look.jobs, look.seconds, look.rounds) == (500, 2.0, 1)
+    assert (look.jobs, look.seconds, look.rounds) == (500, 1.0, 1)
 
 
 def test_scenario_that_needs_too_many_connections_is_left_out() -> None:

@@ -108,8 +108,9 @@ async def _round(bench: Bench, scenario: Scenario, number: int) -> Run:
     before = load_average()
     try:
         found = await scenario.run(bench)
-    except (ChildDied, JobsStalled) as error:
-        return Run(scenario=scenario.name, round=number, jobs=0, figures=(), problems=(str(error),))
+    except (ChildDied, JobsStalled, TimeoutError) as error:
+        problem = str(error) or "a worker or producer did not get ready, or did not leave, in time"
+        return Run(scenario=scenario.name, round=number, jobs=0, figures=(), problems=(problem,))
     return Run(
         scenario=scenario.name,
         round=number,

@@ -20,7 +20,7 @@ class BenchSettings:
     rounds: int = 3
     jobs: int = 50_000
     """Of a burn-down."""
-    seconds: float = 5.0
+    seconds: float = 3.0
     """How long producers and workers work side by side."""
     concurrency: int = 100
     processes: int = 4
@@ -37,7 +37,7 @@ def quick(settings: BenchSettings) -> BenchSettings:
         settings,
         rounds=1,
         jobs=min(settings.jobs, 20_000),
-        seconds=min(settings.seconds, 2.0),
+        seconds=min(settings.seconds, 1.0),
         fill=min(settings.fill, 20_000),
         pickups=min(settings.pickups, 40),
     )

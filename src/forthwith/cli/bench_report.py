@@ -41,7 +41,6 @@ def print_report(result: Result) -> None:
         Column("lowest", number=True),
         Column("highest", number=True),
         Column("unit"),
-        Column("rounds", number=True),
     )
     print_table(columns, _rows(result), "Nothing was measured.")
     click.echo()
@@ -83,18 +82,19 @@ def _rows(result: Result) -> Iterator[tuple[object, ...]]:
         runs = result.runs_of(name)
         found = spreads(runs)
         if not found:
-            yield name, "FAILED, see below", "", "", "", "", 0
+            yield name, "FAILED, see below", "", "", "", ""
         for spread in found:
             numbers = (
                 shown(value, spread.unit) for value in (spread.median, spread.low, spread.high)
             )
-            yield name, spread.name, *numbers, spread.unit, len(spread.values)
+            yield name, spread.name, *numbers, spread.unit
 
 
 def _with(runs: list[Run]) -> str:
     """Return the conditions of a scenario's own, in a few words."""
     setup = next((run.setup for run in runs if run.ok), {})
-    words = [f"{name} {_number(value)}" for name, value in setup.items()]
+    values = {"rounds": sum(run.ok for run in runs), **setup}
+    words = [f"{name} {_number(value)}" for name, value in values.items()]
     loads = [load for run in runs for load in (run.load_average_before, run.load_average_after)]
     known = [load for load in loads if load is not None]
     if known:

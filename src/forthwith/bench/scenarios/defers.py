@@ -48,7 +48,7 @@ async def run(bench: Bench) -> Measured:
     for way in WAYS:
         await bench.place.empty()
         rate, deferred = await _measure(bench, way, seconds)
-        figures.append(Figure(f"deferred {way.name}", rate, "jobs/s"))
+        figures.append(Figure(way.name, rate, "jobs/s"))
         problems += await _problems(bench, way, deferred)
         jobs += deferred
     return Measured(

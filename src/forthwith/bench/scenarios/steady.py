@@ -32,7 +32,7 @@ async def run(bench: Bench) -> Measured:
     for name, share in (("p50", 0.5), ("p99", 0.99)):
         if waits_s:
             wait_ms = percentile(waits_s, share) * 1000
-            figures.append(Figure(f"defer to start at half load, {name}", wait_ms, "ms"))
+            figures.append(Figure(f"to start at half load, {name}", wait_ms, "ms"))
     return Measured(
         jobs=full_jobs + half_jobs,
         figures=tuple(figures),
@@ -51,7 +51,7 @@ async def _full_load(bench: Bench) -> tuple[float, int, tuple[str, ...]]:
     """Return the jobs run per second of the time that was deferred in, the jobs deferred, and problems."""
     settings = bench.settings
     options = {"concurrency": settings.concurrency}
-    async with bench.crew(1, options, "running", settings.jobs) as crew:
+    async with bench.crew(1, options, "running what comes", 0) as crew:
         await crew.wait_ready()
         async with bench.producer(
             mode="batches",
@@ -59,7 +59,7 @@ async def _full_load(bench: Bench) -> tuple[float, int, tuple[str, ...]]:
             seconds=settings.seconds,
             batch_size=BATCH_SIZE,
             concurrency=LANES,
-            total=settings.jobs,
+            total=0,
         ) as producer:
             async with observed(bench.place, bench.activity):
                 began = await producer.wait_for("began")

@@ -40,7 +40,7 @@ async def run(bench: Bench) -> Measured:
         await bench.place.empty()
         jobs = max(1, int(settings.jobs * share))
         found = await bench.burn_down(jobs, task=task, processes=workers, concurrency=concurrency)
-        figures.append(Figure(f"1 ms of {name}", found.jobs_per_s, "jobs/s"))
+        figures.append(Figure(f"1 ms {name}", found.jobs_per_s, "jobs/s"))
         problems += [f"{name}: {problem}" for problem in found.problems]
         total += jobs
     return Measured(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from forthwith.bench.laboratory import Result
     from forthwith.bench.settings import BenchSettings
 
-ROUNDS, JOBS, SECONDS, CONCURRENCY, FILL, PICKUPS = 3, 50_000, 5.0, 100, 100_000, 100
+ROUNDS, JOBS, SECONDS, CONCURRENCY, FILL, PICKUPS = 3, 50_000, 3.0, 100, 100_000, 100
 PROCESSES_MAX = 4
 
 
