@@ -7,12 +7,12 @@
 with claimant as materialized (
     select id from forthwith.worker where id = %(worker_id)s and not ended for key share
 ), picked as materialized (
-    select best.id
+    select best.id, best.queueing_lock
     from claimant cross join unnest(
         %(queues)s::text[], %(limits)s::integer[], %(after_ranks)s::bigint[], %(after_ids)s::bigint[]
     ) as share (queue, size, after_rank, after_id)
     cross join lateral (
-        select job.id
+        select job.id, job.queueing_lock
         from forthwith.job
         where job.queue = share.queue
           and job.state = 'ready'
@@ -24,19 +24,17 @@ with claimant as materialized (
         limit share.size
         for update skip locked
     ) best
-), claimed as (
-    update forthwith.job
-    set worker_id = %(worker_id)s, lease_token = job.lease_token + 1, claimed_at = clock_timestamp()
-    from picked
-    where job.id = picked.id
-    returning job.*
 ), unlocked as (
     delete from forthwith.queueing_lock
-    using claimed
-    where claimed.queueing_lock is not null
-      and queueing_lock.key = claimed.queueing_lock
-      and queueing_lock.job_id = claimed.id
+    using picked
+    where picked.queueing_lock is not null
+      and queueing_lock.key = picked.queueing_lock
+      and queueing_lock.job_id = picked.id
 )
-select id, lease_token, worker_id, queue, task, priority, attempts, crashes, crashes_max, args::text,
-    lock, queueing_lock, scheduled_at, abort_requested
-from claimed
+update forthwith.job
+set worker_id = %(worker_id)s, lease_token = job.lease_token + 1, claimed_at = clock_timestamp()
+from picked  -- their rows are ours by now: each is updated
+where job.id = picked.id
+returning job.id, job.lease_token, job.worker_id, job.queue, job.task, job.priority, job.attempts,
+    job.crashes, job.crashes_max, job.args::text, job.lock, job.queueing_lock, job.scheduled_at,
+    job.abort_requested
