@@ -179,6 +179,7 @@ async def test_pooler_is_refused(empty_database_url: str, tmp_path: Path) -> Non
     parameters = conninfo_to_dict(empty_database_url)
     host, port = str(parameters["host"]), parameters.get("port", 5432)
     socket = f"{host}/.s.PGSQL.{port}"
+    served = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Pass everything on, but announce another process id, as poolers do."""
@@ -191,6 +192,7 @@ async def test_pooler_is_refused(empty_database_url: str, tmp_path: Path) -> Non
         forth = asyncio.create_task(pump(reader, to_server))
         await pump(from_server, writer, other_pid)
         await forth
+        served.set()
 
     pooler = await asyncio.start_server(serve, "127.0.0.1")
     async with pooler:
@@ -205,6 +207,7 @@ async def test_pooler_is_refused(empty_database_url: str, tmp_path: Path) -> Non
         with pytest.raises(BenchRefused, match="a pooler"):
             async with open_place(url, tmp_path):
                 raise AssertionError("unreachable")
+        await served.wait()
 
 
 async def pump(
