@@ -135,6 +135,7 @@ class Work:
     def arrive(self) -> None:
         """Wait for the others; call it when all is imported."""
         die_with_parent()
+        _forks_die_with_us()
         self._diary.arrive(self._slot)
 
     def ready(self) -> None:
@@ -179,6 +180,18 @@ def die_with_parent() -> None:
     """Be killed when the parent dies, so that a killed worker leaves no process behind (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _forks_die_with_us() -> None:
+    """Have every process that this one forks killed when this one dies."""
+    parent = os.getpid()
+
+    def in_child() -> None:
+        die_with_parent()
+        if os.getppid() != parent:
+            os._exit(1)  # it died before we could ask
+
+    os.register_at_fork(after_in_child=in_child)
 
 
 def _mapped(path: Path, size: int) -> memoryview:

@@ -7,7 +7,7 @@ import logging
 from celery import signals
 
 from benchmarks.peers.celery.application import RETRIES, make
-from benchmarks.peers.diary import FailedOnPurposeError, Work, die_with_parent
+from benchmarks.peers.diary import FailedOnPurposeError, Work
 
 work = Work()
 app = make(work.database)
@@ -27,11 +27,6 @@ app.task(work.cpu, name="cpu")
 def fail_once(number: int) -> None:
     """Fail, and be retried without a wait."""
     work.fail_once(number)
-
-
-@signals.worker_process_init.connect
-def _in_child(**_: object) -> None:
-    die_with_parent()
 
 
 @signals.worker_ready.connect

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from benchmarks.peers.diary import Work, die_with_parent
+from benchmarks.peers.diary import Work
 from benchmarks.peers.huey.queue import make
 
 work = Work()
@@ -15,8 +15,7 @@ logging.disable(logging.CRITICAL)
 
 @huey.on_startup()
 def startup() -> None:
-    """Its hook in each worker."""
-    die_with_parent()
+    """Its hook before the first job."""
     work.ready()
 
 
