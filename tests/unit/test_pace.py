@@ -49,3 +49,18 @@ def test_there_is_a_limit() -> None:
     pace.observe(0, 10.0)
     pace.observe(10_000, 11.0)
     assert pace.ahead == 50
+
+
+def test_a_slow_database_moves_the_horizon_and_one_slow_claim_is_forgotten() -> None:
+    pace = Pace(horizon_s=0.04)
+    pace.observe(1000, 1.0)
+    assert pace.ahead == 40
+    pace.observe_claim(0.005)
+    assert pace.ahead == 40, "three such claims fit within the horizon"
+    pace.observe_claim(0.1)
+    assert pace.ahead == 300
+    for _ in range(10):
+        pace.observe_claim(0.005)
+    assert pace.ahead == 40
+    pace.observe_claim(10.0)
+    assert pace.ahead == 500, "there is a limit"

@@ -226,9 +226,11 @@ class Claimer:
             shares = await self._store.share_out(shares, size, unknown)
         if not shares:
             return []
+        asked_s = time.monotonic()
         jobs = await self._store.claim(
             shares, unknown, self._lease.worker_id, crashed_too=not self._has_suspect
         )
+        self._pace.observe_claim(time.monotonic() - asked_s)
         jobs.sort(key=_id)
         jobs.sort(key=_priority, reverse=True)  # stable: within a priority they stay by id
         for last in {job.queue: job for job in jobs}.values():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 HORIZON_S = 0.04
+HORIZON_MAX_S = 0.5
+CLAIMS_AHEAD = 3
 AHEAD_MAX = 4000
 
 
@@ -12,10 +14,14 @@ class Pace:
     Claiming ahead pays for fast tasks, whose runners would idle during a claim's round trip. For
     slow ones it would only hoard jobs that another worker could start now, and make priorities
     stale: a task that takes longer than the horizon gets next to nothing claimed ahead.
+
+    Where the database is far away or busy, the horizon is three of its round trips: a claim starts
+    when half of what is held is left, and the other half must last until it is back.
     """
 
     def __init__(self, *, horizon_s: float = HORIZON_S, ahead_max: int = AHEAD_MAX) -> None:
         self._horizon_s = horizon_s
+        self._claim_s = 0.0
         self._ahead_max = ahead_max
         self._since_s = 0.0
         self._finished = 0
@@ -35,7 +41,12 @@ class Pace:
         self._since_s = now_s
         self._finished = finished
 
+    def observe_claim(self, took_s: float) -> None:
+        """Note how long a claim took. One slow claim counts at once, and fades by halves."""
+        self._claim_s = max(took_s, (took_s + self._claim_s) / 2)
+
     @property
     def ahead(self) -> int:
         """How many jobs to hold beyond those that run."""
-        return min(int(self._rate * self._horizon_s), self._ahead_max)
+        reach_s = max(self._horizon_s, min(CLAIMS_AHEAD * self._claim_s, HORIZON_MAX_S))
+        return min(int(self._rate * reach_s), self._ahead_max)
