@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 READY_S = 60.0
 STALLED_S = 60.0
 POLL_S = 0.05
-DRAINED_POLL_S = 0.002
+RAN_POLL_S = 0.01
+DRAINED_POLL_S = 0.004
 # The newest jobs are the last to go: as long as one of these is there, nobody need look at the others.
 TAIL_JOBS = 2000
 
@@ -77,7 +78,7 @@ class Crew:
                 raise JobsStalled(
                     f"{ran} of {count} runs, and none more in {STALLED_S:.0f} seconds"
                 )
-            await asyncio.sleep(DRAINED_POLL_S)
+            await asyncio.sleep(RAN_POLL_S)
 
     async def wait_drained(self, after_id: int, last_id: int) -> float:
         """Wait until the database has no job beyond `after_id`; return when that was.
@@ -92,11 +93,15 @@ class Crew:
             return ended_s
 
     async def _wait_none(self, connection: psycopg.AsyncConnection[Any], after_id: int) -> float:
-        began_s = time.monotonic()
+        changed_s, before = time.monotonic(), 0
         while left := await self._left(connection, after_id):
             self.check_alive()
-            if time.monotonic() - began_s > STALLED_S:
-                raise JobsStalled(f"{left} jobs are not final after {STALLED_S:.0f} seconds")
+            if left != before:
+                changed_s, before = time.monotonic(), left
+            elif time.monotonic() - changed_s > STALLED_S:
+                raise JobsStalled(
+                    f"{left} jobs are not final, and none ended in {STALLED_S:.0f} seconds"
+                )
             await asyncio.sleep(DRAINED_POLL_S)
         return time.monotonic()
 
