@@ -145,10 +145,15 @@ def test_demo_stays_up_until_interrupted_and_leaves_nothing(
     demo.wait_for("until Ctrl-C")
     demo.wait_for("the logs")
     urls = [demo.url("health"), demo.url("the receiver")]
-    workers = [each["pid"] for each in httpx.get(demo.url("jobs by status")).json()["workers"]]
+    listing = demo.url("jobs by status")
+    workers: list[int] = []
 
+    def are_two_up() -> bool:  # the one that was killed is on the list for a while
+        workers[:] = [each["pid"] for each in httpx.get(listing).json()["workers"]]
+        return sum(map(is_alive, workers)) == 2
+
+    wait_until_sync(are_two_up)
     assert [httpx.get(url).status_code for url in urls] == [200, 200]
-    assert sum(is_alive(pid) for pid in workers) == 2
     demo.process.send_signal(signal.SIGINT)
     demo.process.send_signal(signal.SIGINT)  # an impatient second one changes nothing
 

@@ -91,7 +91,8 @@ class Watch:
     A worker is gone when it has ended; or when it is silent for `missing_after_s` (one and a half of
     the intervals in which it renews) and has no session; or when it is silent and its lease has expired
     by the database's clock; or when it is silent for as long as a lease, whatever that clock says.
-    The last two prove nothing while the observer cannot renew either: a full disk silences everybody.
+    Silence proves nothing while the observer cannot renew either: a full disk silences everybody, and
+    refused renewals end sessions.
     """
 
     def __init__(self, *, renew_interval_s: float, lease_s: float) -> None:
@@ -102,7 +103,6 @@ class Watch:
         self._session: int | None = None
         self._has_broken = False
         self._patient_until_s = 0.0
-        self._silence_proves_from_s = 0.0
 
     def interrupt(self) -> None:
         """A look failed: what was seen before it counts no more."""
@@ -125,7 +125,7 @@ class Watch:
         }
         own = self._silences.get(observer_id)
         if own is not None and own.silent_s >= own.missing_after_s:
-            self._silence_proves_from_s = look.answered_s + PATIENCE_S
+            self._be_patient(look, FIRST_PATIENCE_S)
         return [
             Gone(sighting.worker_id, sighting.last_seen, sessionless=reason == "sessionless")
             for sighting in look.sightings
@@ -148,9 +148,12 @@ class Watch:
         if look.session == self._session and not was_slow:
             return
         is_first = self._session is None and not self._has_broken and not was_slow
-        self._patient_until_s = look.answered_s + (FIRST_PATIENCE_S if is_first else PATIENCE_S)
+        self._be_patient(look, FIRST_PATIENCE_S if is_first else PATIENCE_S)
         self._session = look.session
         self._silences.clear()
+
+    def _be_patient(self, look: Look, for_s: float) -> None:
+        self._patient_until_s = max(self._patient_until_s, look.answered_s + for_s)
 
     def _silence_of(self, sighting: Sighting, look: Look) -> _Silence:
         known = self._silences.get(sighting.worker_id)
@@ -181,14 +184,10 @@ class Watch:
         if look.asked_s < self._patient_until_s or 0 <= sighting.server_age_s < PATIENCE_S:
             return None
         silence = self._silences[sighting.worker_id]
-        proves = look.asked_s >= self._silence_proves_from_s
-        if proves and silence.silent_s >= silence.lease_s:
+        if silence.silent_s >= silence.lease_s:
             return "silent"
-        if (
-            proves
-            and sighting.is_expired
-            and silence.silent_s
-            >= max(silence.missing_after_s, min(EXPIRED_S_MIN, silence.lease_s))
+        if sighting.is_expired and silence.silent_s >= max(
+            silence.missing_after_s, min(EXPIRED_S_MIN, silence.lease_s)
         ):
             return "expired"
         if (
@@ -207,9 +206,5 @@ class Watch:
         return [
             silence.since_s + silence.doubted_after_s,
             missing_s,
-            max(
-                silence.since_s + silence.lease_s,
-                self._patient_until_s,
-                self._silence_proves_from_s,
-            ),
+            max(silence.since_s + silence.lease_s, self._patient_until_s),
         ]
