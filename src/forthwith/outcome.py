@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MESSAGE_CHARACTERS_MAX = 10_000
 TRACEBACK_CHARACTERS_MAX = 100_000
+STACK_CHARACTERS_MAX = 20_000
+"""How long the text of a stack may be that is kept, to be used again."""
 EXCEPTIONS_MAX = 1000
 """Of how many exceptions, linked by cause, context or group, Python itself makes the traceback."""
 LINKS_MAX = 20
@@ -116,9 +118,25 @@ def _formatted(error: BaseException) -> str:
     )
     if not is_single or _is_group(error):
         return "".join(traceback.format_exception(error))
-    last_lines = "".join(traceback.format_exception_only(error))
+    last_lines = _last_line(error) or "".join(traceback.format_exception_only(error))
     stack = _stacks.text(_own(error, "__traceback__"))
     return f"Traceback (most recent call last):\n{stack}{last_lines}" if stack else last_lines
+
+
+def _last_line(error: BaseException) -> str | None:
+    """Return the line with the name and the message; None where Python's own way adds something."""
+    cls = type(error)
+    if issubclass(cls, _WITH_HINTS) or _own(error, "__dict__").get("__notes__") is not None:
+        return None
+    module = type.__dict__["__module__"].__get__(cls)
+    name = class_name(cls)
+    if module not in ("builtins", "__main__"):
+        name = f"{module}.{name}"
+    message = str(error)
+    return f"{name}: {message}\n" if message else f"{name}\n"
+
+
+_WITH_HINTS = (SyntaxError, ImportError, NameError, AttributeError)
 
 
 class _Stacks:

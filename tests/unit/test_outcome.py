@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +15,9 @@ from forthwith.outcome import (
     failure_of,
     storable,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class UnspeakableError(Exception):
@@ -33,6 +39,93 @@ def test_failure_has_type_message_and_traceback() -> None:
     failure = failure_of(raised(ValueError("no such thing")), "failed")
     assert failure[:3] == ("failed", "ValueError", "no such thing")
     assert "in raised" in failure.traceback
+
+
+class Own(Exception):  # noqa: N818
+    """An exception of ours."""
+
+
+def noted(error: BaseException) -> BaseException:
+    """Return it with a note."""
+    error.add_note("a note\nof two lines")
+    return error
+
+
+def with_context() -> BaseException:
+    """Return one that was raised while another was handled."""
+    try:
+        try:
+            raise ValueError("first")
+        except ValueError:
+            raise KeyError("second")  # noqa: B904
+    except KeyError as error:
+        return error
+
+
+def suppressing() -> BaseException:
+    """Return one that hides what was handled."""
+    try:
+        try:
+            raise ValueError("first")
+        except ValueError:
+            raise KeyError("second") from None
+    except KeyError as error:
+        return error
+
+
+def of(code: str) -> BaseException:
+    """Return what this raises."""
+    try:
+        exec(code, {"thing": [], "things": 1})  # noqa: S102
+    except Exception as error:
+        return error
+    raise AssertionError
+
+
+ERRORS = [
+    lambda: ValueError("never raised"),
+    lambda: raised(ValueError("message")),
+    lambda: raised(ValueError()),
+    lambda: raised(ValueError("", "two")),
+    lambda: raised(KeyError("a key")),
+    lambda: raised(OSError(2, "No such file", "name")),
+    lambda: raised(Own("of a module")),
+    lambda: raised(SystemExit(3)),
+    lambda: raised(noted(ValueError("noted"))),
+    lambda: raised(ExceptionGroup("all", [ValueError("one")])),
+    with_context,
+    suppressing,
+    lambda: of("thingz"),
+    lambda: of("thing.appendd"),
+    lambda: of("from math import sinn"),
+    lambda: of("(1 +"),
+    lambda: of("1/0"),
+    lambda: of("(lambda f: f(f))(lambda f: f(f))"),
+]
+
+
+@pytest.mark.parametrize("make", ERRORS)
+def test_traceback_is_what_python_would_print(make: Callable[[], BaseException]) -> None:
+    for _ in range(3):  # the second time from memory
+        error = make()
+        expected = storable("".join(traceback.format_exception(error)), TRACEBACK_CHARACTERS_MAX)
+        assert failure_of(error, "failed").traceback == expected
+
+
+def test_stacks_are_told_apart_by_the_place_in_the_code() -> None:
+    def fail(first: bool) -> None:
+        if first:
+            raise ValueError("one")
+        raise ValueError("two")
+
+    texts = []
+    for first in (True, False, True):
+        with pytest.raises(ValueError, match=r"one|two") as caught:
+            fail(first)
+        texts.append(failure_of(caught.value, "failed").traceback)
+    assert 'ValueError("one")' in texts[0]
+    assert 'ValueError("two")' in texts[1]
+    assert texts[2] == texts[0]
 
 
 def test_cause_is_in_the_traceback() -> None:
