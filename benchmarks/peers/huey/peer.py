@@ -27,7 +27,7 @@ from benchmarks.peers.protocol import Sizes
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-WORKERS = 2
+WORKERS = 4
 # SQLite lets one write at a time, so threads that only wait for each other gain nothing.
 THREADS = 16
 UNFINISHED = "select (select count(*) from task) + (select count(*) from schedule)"
