@@ -122,10 +122,9 @@ class DramatiqPeer:
 
 
 def _is_success(result: bytes | None) -> bool:
-    if result is None:
-        return False
-    value = json.loads(result)
-    return not (isinstance(value, dict) and "exn" in json.dumps(value))
+    """Whether it is the value of an actor, and not the exception that its retries ended with."""
+    value = {"__t": "exn"} if result is None else json.loads(result)
+    return not (isinstance(value, dict) and value.get("__t") == "exn")
 
 
 def _unfinished(store: redis.Redis) -> int:
