@@ -141,16 +141,17 @@ class PostgresStore:
             if recording.is_plain and not repeated:
                 cursor = await self._on(connection, "complete", **recording.ends)
                 return {job_id for (job_id,) in await cursor.fetchall()}
-            async with connection.transaction():
+            async with connection.pipeline(), connection.transaction():
                 return await self._record(connection, recording, repeated=repeated)
 
     async def _record(
         self, connection: psycopg.AsyncConnection[Any], recording: Recording, *, repeated: bool
     ) -> set[int]:
-        accepted: set[int] = set()
-        for name, parameters in recording.statements():
-            cursor = await self._on(connection, name, **parameters)
-            accepted.update(job_id for (job_id,) in await cursor.fetchall())
+        cursors = [
+            await self._on(connection, name, **parameters)
+            for name, parameters in recording.statements()
+        ]  # all sent before the first answer is awaited
+        accepted = {job_id for cursor in cursors for (job_id,) in await cursor.fetchall()}
         failures = recording.failures_of(accepted)
         if failures["job_ids"]:
             await self._on(connection, "record_failures", **failures)
