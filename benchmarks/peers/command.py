@@ -242,6 +242,6 @@ def _parser() -> argparse.ArgumentParser:
     work.add_argument("--target", type=int, required=True)
     work.add_argument("--processes", type=int, default=0)
     work.add_argument("--announce", action="store_true")
-    work.add_argument("--times", type=Path)
+    work.add_argument("--times", type=lambda path: Path(path).absolute())
     work.add_argument("--until-stopped", action="store_true")
     return parser

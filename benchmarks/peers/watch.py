@@ -77,9 +77,10 @@ async def work(peer: Peer, arguments: argparse.Namespace) -> None:
     stop = asyncio.Event()
     if arguments.until_stopped:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=SHARED_MEMORY) as folder:
-        times = arguments.times or Path(folder) / "times"
-        notes = Path(folder) / "notes"
+    folder = tempfile.TemporaryDirectory(prefix="bench-", dir=SHARED_MEMORY)
+    with folder:
+        times = arguments.times or Path(folder.name) / "times"
+        notes = Path(folder.name) / "notes"
         written = Diary(times, notes, arguments.jobs)
         environment = {
             **os.environ,
@@ -90,6 +91,7 @@ async def work(peer: Peer, arguments: argparse.Namespace) -> None:
         }
         with _started(start, environment) as commands:
             await _until_all_are(diary.ARRIVED, written, commands)
+            folder.cleanup()  # all have it mapped; so nothing is left when we are killed
             memory_before = commands.memory()
             began_ns = time.monotonic_ns()
             written.open_gate()

@@ -122,9 +122,8 @@ class DramatiqPeer:
 
 
 def _is_success(result: bytes | None) -> bool:
-    """Whether it is the value of an actor, and not the exception that its retries ended with."""
-    value = {"__t": "exn"} if result is None else json.loads(result)
-    return not (isinstance(value, dict) and value.get("__t") == "exn")
+    """Whether it is what our actors return, and not the exception that its retries ended with."""
+    return result is not None and json.loads(result) is None
 
 
 def _unfinished(store: redis.Redis) -> int:
