@@ -6,10 +6,11 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import psycopg
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
-
-    import psycopg
 
     import forthwith
 
@@ -91,6 +92,77 @@ async def test_what_a_leaving_worker_gives_back_wakes_another(
         await wait_until(lambda: _second_sleeps(connection))
     await wait_until(lambda: runs == [1, 2])
     await other.__aexit__(None, None, None)
+
+
+@pytest.mark.parametrize("way", ["one", "batch"])
+async def test_what_an_open_transaction_deferred_before_a_worker_fell_asleep_is_found_after_its_commit(
+    way: str,
+    app: forthwith.App,
+    connection: psycopg.AsyncConnection[Any],
+    database_url: str,
+    wait_until: WaitUntil,
+) -> None:
+    ran: list[str] = []
+
+    @app.task(name="work")
+    async def work() -> None:
+        ran.append("work")
+
+    async with await psycopg.AsyncConnection.connect(database_url) as theirs:
+        if way == "one":
+            await work.configure(connection=theirs).defer_async()
+        else:
+            await work.configure(connection=theirs).batch_defer_async({})
+        async with worker(app, "default"):
+            await wait_until(lambda: sleepers(connection))
+            await asyncio.sleep(0.3)  # it has looked for the last time, and is fast asleep
+            assert ran == []
+            await theirs.commit()
+            await wait_until(lambda: ran == ["work"])
+            await wait_until(lambda: _has_no_open_defers(connection))
+
+
+@pytest.mark.parametrize(
+    ("isolation", "asleep", "notified"),
+    [
+        ("read committed", False, False),
+        ("read committed", True, True),
+        ("repeatable read", False, True),  # its snapshot may be older than somebody's sleep
+        ("serializable", False, True),
+    ],
+)
+@pytest.mark.parametrize("way", ["one", "batch"])
+async def test_transaction_notifies_where_somebody_may_sleep_and_nowhere_else(
+    way: str,
+    isolation: str,
+    asleep: bool,
+    notified: bool,
+    app: forthwith.App,
+    connection: psycopg.AsyncConnection[Any],
+    database_url: str,
+) -> None:
+    await connection.execute("listen forthwith_wake")
+    await connection.execute(
+        "insert into forthwith.worker (lease_expires_at, pid, concurrency, name, host, sleeping)"
+        " values (now(), 1, 1, 'w', 'h', %s)",
+        [asleep],
+    )
+    async with await psycopg.AsyncConnection.connect(database_url) as theirs:
+        await theirs.execute(f"set transaction isolation level {isolation}".encode())
+        work = app.configure_task("work", connection=theirs)
+        await (work.defer_async() if way == "one" else work.batch_defer_async({}, {}))
+    await connection.execute("select pg_notify('forthwith_wake', 'the last')")
+    heard = []
+    async for notification in connection.notifies():
+        heard.append(notification.payload)
+        if notification.payload == "the last":
+            break
+    assert heard == (["queue:default"] if notified else []) + ["the last"]
+
+
+async def _has_no_open_defers(connection: psycopg.AsyncConnection[Any]) -> bool:
+    cursor = await connection.execute("select forthwith.has_open_defers()")
+    return await cursor.fetchone() == (False,)
 
 
 async def _is_blocked(connection: psycopg.AsyncConnection[Any], job_id: int) -> bool:

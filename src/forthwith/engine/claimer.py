@@ -31,6 +31,8 @@ LOOK_SHARE_MAX = 0.1
 BUSY_BEFORE_QUIET_S = 0.2
 BACKLOG_MAX = 20_000
 HINTS_MAX = 100
+OPEN_DEFERS_PAUSE_S = 0.02
+OPEN_DEFERS_PAUSE_MAX_S = 0.5
 FRUITLESS_MAX = 10
 FRUITLESS_PAUSE_MAX_S = 0.5
 _id, _priority = attrgetter("id"), attrgetter("priority")
@@ -83,6 +85,7 @@ class Claimer:
         )
         self._stopping = False
         self._asked_for_notify = False
+        self._open_defers_s = 0.0  # for how long to sleep while there are any; 0: there are none
         self._busy_since_s: float | None = None
         self._positions: dict[str, Position] = {}
         self._ready_queues: list[str] = []
@@ -195,6 +198,8 @@ class Claimer:
 
     async def _look(self, size: int) -> list[ClaimedJob]:
         await self._give_back_orphans()
+        if self._open_defers_s and not await self._store.has_open_defers():
+            self._open_defers_s = 0.0
         self._hint.clear()
         self._look_wanted = False
         self._hinted_queues.clear()
@@ -256,9 +261,11 @@ class Claimer:
         self._busy_since_s = None
         if self._notified and not self._asked_for_notify:
             # From here on a defer notifies us. One that came between our look and this is seen by
-            # looking once more before the sleep.
+            # looking once more before the sleep; or, if its transaction is still open by then, later.
             await self._store.set_sleeping(self._lease.worker_id, sleeping=True)
             self._asked_for_notify = True
+            self._open_defers_s = OPEN_DEFERS_PAUSE_S
+            self.hint()
             return
         await self._sleep()
 
@@ -266,6 +273,9 @@ class Claimer:
         wait_s = self._polling_interval_s
         if self._next_due_s is not None:
             wait_s = min(wait_s, max(self._next_due_s, 0.0))
+        if self._open_defers_s:
+            wait_s = min(wait_s, self._open_defers_s)
+            self._open_defers_s = min(2 * self._open_defers_s, OPEN_DEFERS_PAUSE_MAX_S)
         if self._orphan_checks_s:
             wait_s = min(wait_s, max(self._orphan_checks_s[0] - time.monotonic(), 0.0))
         if (

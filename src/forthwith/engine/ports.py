@@ -133,6 +133,9 @@ class JobStore(Protocol):
 
     async def set_sleeping(self, worker_id: int, *, sleeping: bool) -> None: ...
 
+    async def has_open_defers(self) -> bool:
+        """Whether a transaction is open in which somebody has deferred jobs that nobody sees yet."""
+
     async def complete(self, outcomes: Sequence[Outcome], *, repeated: bool) -> set[int]:
         """Record outcomes in one transaction. Returns the ids of the jobs whose outcome was accepted."""
 

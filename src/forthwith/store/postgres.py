@@ -135,6 +135,11 @@ class PostgresStore:
         async with self._claims.use() as connection:
             await self._on(connection, "set_sleeping", worker_id=worker_id, sleeping=sleeping)
 
+    async def has_open_defers(self) -> bool:
+        async with self._claims.use() as connection:
+            [(has_any,)] = await (await self._on(connection, "has_open_defers")).fetchall()
+            return bool(has_any)
+
     async def complete(self, outcomes: Sequence[Outcome], *, repeated: bool) -> set[int]:
         recording = Recording(outcomes, self._keeps)
         async with self._completions.use() as connection:
