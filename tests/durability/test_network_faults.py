@@ -97,7 +97,7 @@ async def test_claim_whose_answer_is_lost_is_given_back_and_its_jobs_run_once(
     worker = lab.start_worker(proxied=True)
     await lab.wait_ready()
     with lab.fault("lose", worker.name):
-        lab.required_proxy.lose_reply(containing="update forthwith.job\n    set worker_id")
+        lab.required_proxy.lose_reply(containing="claimant as materialized")
         await lab.defer_batch("work", [{"key": f"work {n}"} for n in range(20)])
         await lost(lab, 1, wait_until)
     history = await settled(lab)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     import forthwith
+    from forthwith.database.line import Line
     from forthwith.verify.lab import Lab
 
     MakeLab = Callable[..., Awaitable[Lab]]
@@ -254,6 +255,29 @@ async def test_workers_that_could_not_renew_for_longer_than_a_lease_do_not_rescu
     assert verdict.ok, verdict.text()
     assert_undisturbed(verdict.history)
     assert [len(lab.starts(job_id)) for job_id in held] == [1, 1, 1]
+
+
+async def test_transaction_of_a_frozen_worker_soon_lets_go_of_its_jobs(
+    app: forthwith.App, connection: psycopg.AsyncConnection[Any], database_url: str
+) -> None:
+    """Found by `forthwith verify`, seed 2: packets vanished amid a completion, and nobody could rescue."""
+    store = PostgresStore(Database(database_url))
+    [job_id] = await app.configure_task("work", allow_unknown=True).batch_defer_async({})
+
+    async def hold_until_it_is_ended(line: Line) -> None:
+        async with line.use() as own:
+            cursor = await own.execute("show idle_in_transaction_session_timeout")
+            assert await cursor.fetchone() == ("5s",)
+            await own.execute("set idle_in_transaction_session_timeout = '100ms'")
+            await own.execute("begin")
+            await own.execute(LOCK_JOB, [job_id])
+            await connection.execute(LOCK_JOB, [job_id])  # waits until the server has ended it
+            await own.execute("select 1")
+
+    for line in (store._claims, store._completions):
+        with pytest.raises(DatabaseUnavailable, match="idle-in-transaction timeout"):
+            await hold_until_it_is_ended(line)
+    await store.close()
 
 
 async def test_completion_that_is_a_deadlocks_victim_is_sent_again(

@@ -376,7 +376,6 @@ class Leases(RuleBasedStateMachine):
         self.note_return(
             job,
             attempts=job.attempts + 1,
-            is_suspect=False,
             is_started=False,
             due_at_s=self.wall_s + LATER_S if waits else ALWAYS,
             was_due=not waits,

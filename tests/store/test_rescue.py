@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -227,8 +228,8 @@ class TestWhoIsInTheWay:
         poison, following, free = await defer(
             connection, new_job(lock="L", crashes_max=2), new_job(lock="L"), new_job()
         )
-        await connection.execute("update forthwith.job set crashes = 1 where id = %s", [poison])
         await worker.claim()
+        await connection.execute("update forthwith.job set crashes = 1 where id = %s", [poison])
         async with other_connection.transaction(force_rollback=True):
             await cancel(other_connection, following)
             async with asyncio.timeout(10):
@@ -376,8 +377,8 @@ class TestWhatBecomesOfJobs:
         self, worker: VirtualWorker, connection: Connection
     ) -> None:
         first, second = await defer(connection, new_job(lock="L", crashes_max=2), new_job(lock="L"))
-        await connection.execute("update forthwith.job set crashes = 1 where id = %s", [first])
         await worker.claim()
+        await connection.execute("update forthwith.job set crashes = 1 where id = %s", [first])
         await worker.die()
         assert await fates(connection) == {first: "failed"}
         assert await states(connection) == {second: "ready"}
@@ -415,6 +416,29 @@ class TestWhatBecomesOfJobs:
         await worker.die()
         await rescue(connection)
         assert await states(connection) == {many: "ready", few: "suspect", again: "suspect"}
+
+    async def test_job_with_its_last_chance_is_a_suspect_after_a_retry_too(
+        self, worker: VirtualWorker, connection: Connection
+    ) -> None:
+        """Found by `forthwith verify`, seed 1: two such jobs came back ready, and into one worker."""
+        soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
+        now, later, locked = await defer(
+            connection, new_job(crashes_max=2), new_job(crashes_max=2), new_job(lock="L")
+        )
+        await worker.look()  # puts in line what has a lock
+        jobs = {job.id: job for job in await worker.claim()}
+        await connection.execute("update forthwith.job set crashes = crashes_max - 1")
+        for job_id, at in ((now, None), (later, soon), (locked, None)):
+            assert await worker.retry(jobs[job_id], at=at) == {job_id}
+        await worker.look()
+        assert await states(connection) == {now: "suspect", later: "scheduled", locked: "suspect"}
+        await connection.execute(
+            "update forthwith.job set scheduled_at = now() where id = %s", [later]
+        )
+        await worker.look()
+        assert (await states(connection))[later] == "suspect"
+        assert await worker.claim() == []
+        assert [job.id for job in await worker.claim_suspect()] == [now]
 
     async def test_rescued_job_does_not_collide_with_one_of_its_queueing_lock(
         self, worker: VirtualWorker, connection: Connection

@@ -326,6 +326,18 @@ def retried_at_the_cost_of_an_attempt_when_its_worker_stopped(story: Story) -> N
 
 
 @holds
+def cut_off_while_it_waited_for_the_answer_to_its_commit(story: Story) -> None:
+    """Found by `forthwith verify`, seed 3: the packets had vanished, and the worker was told to stop."""
+    job = story.defer(task="transfer")
+    story.claim(job)
+    run = story.begin(job)
+    story.effect(job)
+    story.complete(job)
+    story.ask_to_stop("w1")
+    story.end(run, effect=False, error="CancelledError")
+
+
+@holds
 def aborted_by_the_end_of_its_worker_since_it_must_not_run_twice(story: Story) -> None:
     job = story.defer(task="once")
     story.claim(job)

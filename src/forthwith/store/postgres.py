@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 # The hot statements have one right plan, by index, however many rows the table seems to have: its
 # statistics are always out of date. A statement that hangs is as good as a lost connection; it ends
-# before the connection does for want of an answer (ANSWER_LIMIT_S of database/watched.py).
+# before the connection does for want of an answer (ANSWER_LIMIT_S of database/watched.py). And a transaction
+# whose next statement does not come (its worker is frozen, or its packets vanish) soon lets go of its rows:
+# nobody can rescue these jobs before.
+IDLE_IN_TRANSACTION_MAX_S = 5
 HOT_SETTINGS = f"""
     {OWN_SESSION}
     set enable_seqscan = off;
@@ -38,7 +41,7 @@ HOT_SETTINGS = f"""
     set plan_cache_mode = force_generic_plan;
     set jit = off;
     set statement_timeout = '15s';
-    set idle_in_transaction_session_timeout = '30s'
+    set idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_MAX_S}s'
 """
 UPKEEP_SETTINGS = f"{OWN_SESSION} set jit = off; set statement_timeout = '15s'"
 LOOK_BATCH_SIZE = 2000

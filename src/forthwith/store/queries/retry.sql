@@ -1,7 +1,7 @@
 -- Send claimed jobs (:ids, :lease_tokens) back to wait until :retry_ats (null: now), with :spents
 -- attempts used and, where given, another priority, queue or lock. A job whose abort was requested
--- comes back at once, to be aborted. The fence is that of complete.sql.
--- Locks: the rows. Index: job_pkey. Returns the ids that were accepted.
+-- comes back at once, to be aborted; one with its last chance after crashes comes back as a suspect.
+-- The fence is that of complete.sql. Locks: the rows. Index: job_pkey. Returns the ids that were accepted.
 with outcome as (
     select * from unnest(
         %(ids)s::bigint[], %(lease_tokens)s::bigint[], %(retry_ats)s::timestamptz[], %(spents)s::integer[],
@@ -21,6 +21,7 @@ set worker_id = null,
     state = case
         when outcome.retry_at > clock_timestamp() and not job.abort_requested then 'scheduled'
         when coalesce(outcome.lock, job.lock) is not null then 'arrived'
+        when 0 < job.crashes and job.crashes + 1 >= job.crashes_max then 'suspect'
         else 'ready'
     end::forthwith.job_state
 from outcome

@@ -16,6 +16,7 @@ set worker_id = null,
     state = case
         when %(retry_at)s::timestamptz > clock_timestamp() then 'scheduled'
         when coalesce(%(lock)s::text, job.lock) is not null then 'arrived'
+        when 0 < job.crashes and job.crashes + 1 >= job.crashes_max then 'suspect'
         else 'ready'
     end::forthwith.job_state
 from held

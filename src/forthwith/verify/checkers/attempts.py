@@ -40,7 +40,8 @@ def effects(history: History) -> Iterator[str]:
     yield from _uncalled_for(history)
     endings, aborted = Endings(history), _asked_to_abort(history)
     for hold in holds(history):
-        yield from _attempts_of_hold(hold, endings, runs[hold.job_id], hold.job_id in aborted)
+        is_excused = hold.job_id in aborted or _has_committed(hold, rows[hold.job_id])
+        yield from _attempts_of_hold(hold, endings, runs[hold.job_id], is_excused)
 
 
 def _effects_of_job(job: FinalJob, runs: list[Run], rows: list[Effect]) -> Iterator[str]:
@@ -91,7 +92,7 @@ def _uncalled_for(history: History) -> Iterator[str]:
 
 
 def _attempts_of_hold(
-    hold: Hold, endings: Endings, runs: list[Run], was_to_abort: bool
+    hold: Hold, endings: Endings, runs: list[Run], may_be_cut_off: bool
 ) -> Iterator[str]:
     end, owner, ending = hold.end, endings.owner(hold), endings.of(hold)
     token = hold.claim.token_after
@@ -109,7 +110,7 @@ def _attempts_of_hold(
             f"job {hold.job_id} (token {token}): {hold.spent} attempts were counted, "
             f"and it had {'no run' if run is None else 'one run'}"
         )
-    elif hold.spent == 1 and run is not None and run.error == CUT_OFF and not was_to_abort:
+    elif hold.spent == 1 and run is not None and run.error == CUT_OFF and not may_be_cut_off:
         if not endings.must_not_run_twice(hold.job_id):
             yield (
                 f"job {hold.job_id} (token {token}): an attempt was counted for a run that {owner} "
@@ -122,6 +123,11 @@ def _attempts_of_hold(
         and not endings.had_no_time_left(owner, end.s)
     ):
         yield f"job {hold.job_id} (token {token}) {_said(ending)}, though {owner} had run it"
+
+
+def _has_committed(hold: Hold, rows: list[Effect]) -> bool:
+    """Whether that claim's run had committed its completion: it only waited for the answer."""
+    return any(row.lease_token == hold.claim.token_after for row in rows)
 
 
 def _asked_to_abort(history: History) -> set[int]:
