@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,24 +16,27 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from benchmarks import child, conditions, environment, table
+from benchmarks.backends import Backends
 from benchmarks.errors import RunError, SetUpError
 from benchmarks.results import PeerResult, Result, Run
-from benchmarks.scenarios import SCENARIOS, SHORT_TIMEOUT_S, Contender, Plan
-from benchmarks.server import Server, open_server
+from benchmarks.scenarios import SCENARIOS
+from benchmarks.scenarios.common import SHORT_TIMEOUT_S, Contender, Plan
+from benchmarks.server import open_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 RESULTS = Path(__file__).parent / "results"
-ROUNDS = {"burn_down": 5, "pickup": 2, "memory": 1}
-ROUNDS_QUICK = {"burn_down": 2, "pickup": 1, "memory": 1}
 console = Console()
 if not console.is_terminal:
     console.width = 120
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Fewer rounds, fewer jobs: one or two minutes.")
+@click.option(
+    "--quick", is_flag=True, help="Fewer scenarios, rounds and jobs: two or three minutes."
+)
+@click.option("--full", is_flag=True, help="More rounds and the long forms: an hour or more.")
 @click.option("--rounds", type=click.IntRange(1), help="Rounds of every scenario.")
 @click.option(
     "--only",
@@ -66,6 +70,7 @@ if not console.is_terminal:
 )
 def main(
     quick: bool,
+    full: bool,
     rounds: int | None,
     only: tuple[str, ...],
     scenario: tuple[str, ...],
@@ -80,14 +85,17 @@ def main(
     database is asked whether every job ran exactly once. The exit code is 1 if a run failed, lost
     a job or doubled one.
     """
-    plan = Plan(quick, concurrency, batch_size, pickups=100 if quick else 200)
-    rounds_of = {
-        name: rounds or (ROUNDS_QUICK if quick else ROUNDS)[name]
-        for name in (scenario or SCENARIOS)
-    }
+    if quick and full:
+        raise click.UsageError("--quick and --full exclude each other")
+    plan = Plan("quick" if quick else "full" if full else "default", concurrency, batch_size)
+    rounds_of = _rounds(plan.mode, scenario, rounds)
     peers = [name for name in environment.peer_names() if not only or name in only]
-    with _leaving_by_signal(), open_server(database) as server:
-        result = asyncio.run(_measure(server, plan, peers, rounds_of))
+    with (
+        _leaving_by_signal(),
+        open_server(database) as server,
+        contextlib.ExitStack() as closing,
+    ):
+        result = asyncio.run(_measure(Backends(server, closing), plan, peers, rounds_of))
     path = output or RESULTS / _file_name(result)
     result.save(path)
     _show(result, path)
@@ -95,51 +103,84 @@ def main(
         sys.exit(1)
 
 
+def _rounds(mode: str, chosen: tuple[str, ...], rounds: int | None) -> dict[str, int]:
+    """How many rounds of which scenarios; what is asked for by name takes part in every mode."""
+    names = [
+        name
+        for name, found in SCENARIOS.items()
+        if name in chosen or (not chosen and (found.quick or mode != "quick"))
+    ]
+    return {name: rounds or SCENARIOS[name].rounds_of(mode) for name in names}
+
+
 async def _measure(
-    server: Server, plan: Plan, peers: list[str], rounds_of: dict[str, int]
+    backends: Backends, plan: Plan, peers: list[str], rounds_of: dict[str, int]
 ) -> Result:
-    read = conditions.read(server, plan.concurrency, plan.batch_size, max(rounds_of.values()))
-    read["mode"] = "quick" if plan.quick else "default"
+    rounds = max(rounds_of.values())
+    read = conditions.read(backends.server, plan.concurrency, plan.batch_size, rounds)
+    read["mode"] = plan.mode
     result = Result(read, [], [])
     _show_conditions(read)
-    contenders = [found for name in peers if (found := await _contender(name, result))]
-    for scenario, rounds in rounds_of.items():
-        for number in range(1, rounds + 1):
+    contenders = [found for name in peers if (found := await _contender(name, backends, result))]
+    for scenario, times in rounds_of.items():
+        for number in range(1, times + 1):
             for contender in contenders:
-                result.runs.append(await _run(server, plan, scenario, contender, number))
+                result.runs.extend(await _run(plan, scenario, contender, number))
     result.conditions["load_average_after"] = conditions.load_average()
     return result
 
 
-async def _contender(name: str, result: Result) -> Contender | None:
+async def _contender(name: str, backends: Backends, result: Result) -> Contender | None:
     """Set a peer up, or list why it cannot be."""
     try:
         with console.status(f"Setting up {name}"):
-            python = await asyncio.to_thread(environment.interpreter, name)
-            async with child.start(python, name, "describe") as process:
+            command = await asyncio.to_thread(environment.command, name)
+            async with child.start(command, name, "describe") as process:
                 described = await process.expect("described", SHORT_TIMEOUT_S)
-    except (SetUpError, RunError) as error:
-        console.print(f"{name} cannot be set up: {error}", style="yellow", markup=False)
-        result.peers.append(PeerResult(name, name, unavailable=str(error)))
+            contender = Contender(name, command, described, backends)
+            result.conditions.update(await asyncio.to_thread(backends.open, contender.backend))
+    except Exception as error:
+        reason = _words(error)
+        console.print(f"{name} cannot be set up: {reason}", style="yellow", markup=False)
+        result.peers.append(PeerResult(name, name, unavailable=reason))
         return None
     title, version, settings = described["name"], described["version"], described["settings"]
     result.peers.append(PeerResult(name, title, version, settings))
     console.print(f"{title} {version}: {_joined(settings)}", highlight=False)
-    return Contender(name, python, described)
+    return contender
 
 
-async def _run(server: Server, plan: Plan, scenario: str, contender: Contender, number: int) -> Run:
+async def _run(plan: Plan, scenario: str, contender: Contender, number: int) -> list[Run]:
+    """A round of one peer. Whatever goes wrong in it is told, and never ends the whole."""
+    chosen = SCENARIOS[scenario]
+    if reason := chosen.missing(contender):
+        return [Run(scenario, "", contender.peer, number, 0, not_offered=reason)]
     label = f"{scenario}, round {number}, {contender.peer}"
-    with console.status(label), server.database() as database:
-        try:
-            run = await SCENARIOS[scenario](contender, plan, database, number)
-        except RunError as error:
-            run = Run(scenario, "", contender.peer, number, 0, problems=[str(error)])
+    began_s = time.monotonic()
+    try:
+        with console.status(label), contender.fresh() as database:
+            found = await chosen.run(contender, plan, database, number)
+    except Exception as error:
+        found = Run(scenario, "", contender.peer, number, 0, problems=[_words(error)])
+    runs = found if isinstance(found, list) else [found]
+    for run in runs:
+        _show_run(label, run)
+    console.print(f"  {time.monotonic() - began_s:.1f} s", style="dim", highlight=False)
+    return runs
+
+
+def _show_run(label: str, run: Run) -> None:
+    label = f"{label} {run.variant}".strip()
     shown = {name: f"{value:,.1f}" for name, value in run.values.items()}
-    console.print(f"{label}: {_joined(shown)}", highlight=False)
+    console.print(f"{label}: {run.not_offered or _joined(shown)}", highlight=False)
     for problem in run.problems:
         console.print(f"{label}: {problem}", style="red", markup=False, highlight=False)
-    return run
+
+
+def _words(error: Exception) -> str:
+    """An error of ours says all; any other is named too."""
+    known = isinstance(error, SetUpError | RunError)
+    return str(error) if known else f"{type(error).__name__}: {error}"
 
 
 def _show_conditions(read: dict[str, str]) -> None:

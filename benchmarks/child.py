@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from benchmarks.errors import RunError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
 ROOT = Path(__file__).parent.parent
 GRACE_PERIOD_S = 3.0
@@ -56,6 +56,22 @@ class Child:
             raise RunError(f"{self._command}: {self._complaint()}")
 
     @property
+    def pid(self) -> int:
+        """The command's process, which leads a session of its own."""
+        return self._process.pid
+
+    def stop(self) -> None:
+        """Ask the command to finish: SIGTERM to it alone."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGTERM)
+
+    async def kill(self) -> None:
+        """SIGKILL to the command and all it has started; gone when this returns."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        await self._process.wait()
+
+    @property
     def _lines(self) -> asyncio.StreamReader:
         return cast("asyncio.StreamReader", self._process.stdout)
 
@@ -69,16 +85,14 @@ class Child:
 
 
 @contextlib.asynccontextmanager
-async def start(python: Path, peer: str, *arguments: str) -> AsyncIterator[Child]:
+async def start(command: Sequence[str], peer: str, *arguments: str) -> AsyncIterator[Child]:
     """Start a command of `peer`. It is stopped, whatever happens, when the block is left."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         log = Path(folder) / "stderr"
         with log.open("wb") as stderr:
             # A session of its own: Ctrl-C reaches us alone, and we stop the child in order.
             process = await asyncio.create_subprocess_exec(
-                str(python),
-                "-m",
-                f"benchmarks.peers.{peer}.peer",
+                *command,
                 *arguments,
                 cwd=ROOT,
                 stdin=asyncio.subprocess.PIPE,

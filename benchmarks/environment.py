@@ -1,4 +1,4 @@
-"""A peer's environment: a venv of its own with exact pins, so that nothing of it touches ours."""
+"""A peer's environment: exact pins in a folder of its own, so that nothing of it touches ours."""
 
 from __future__ import annotations
 
@@ -7,45 +7,55 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.errors import SetUpError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 BENCHMARKS = Path(__file__).parent
 PEERS = BENCHMARKS / "peers"
 ENVIRONMENTS = BENCHMARKS / ".environments"
 INSTALL_TIMEOUT_S = 600
+# The rulers first: ourselves, then what PostgreSQL alone can do.
+FIRST = ("forthwith", "raw_sql")
+LEFT_BEHIND = ("node_modules", "__pycache__")
 
 
 def peer_names() -> list[str]:
     """The folders in `benchmarks/peers` that hold a peer; forthwith first."""
-    names = sorted(path.parent.name for path in PEERS.glob("*/peer.py"))
-    return sorted(names, key=lambda name: name != "forthwith")
+    found = [*PEERS.glob("*/peer.py"), *PEERS.glob("*/peer.mjs")]
+    names = sorted(path.parent.name for path in found)
+    rank = {name: index for index, name in enumerate(FIRST)}
+    return sorted(names, key=lambda name: rank.get(name, len(FIRST)))
 
 
-def interpreter(peer: str) -> Path:
-    """The Python to run `peer` with; makes its environment when it is missing or out of date.
+def command(peer: str) -> list[str]:
+    """What runs `peer`; makes its environment when it is missing or out of date.
 
-    A peer without a `requirements.txt` (forthwith) runs in the project's own environment.
-    Raises SetUpError with the last line of what venv or pip said.
+    Raises SetUpError with the last line of what venv, pip or npm said.
     """
+    if (PEERS / peer / "peer.mjs").exists():
+        return _node_command(peer)
+    return [str(_interpreter(peer)), "-m", f"benchmarks.peers.{peer}.peer"]
+
+
+def _interpreter(peer: str) -> Path:
+    """The Python to run `peer` with; without a `requirements.txt` it is the project's own."""
     requirements = PEERS / peer / "requirements.txt"
     if not requirements.exists():
         return Path(sys.executable)
     environment = ENVIRONMENTS / peer
     python = environment / "bin" / "python"
-    stamp = environment / "installed"
-    wanted = _fingerprint(requirements)
-    if not (python.exists() and stamp.exists() and stamp.read_text() == wanted):
-        _install(environment, python, requirements)
-        stamp.write_text(wanted)
+    wanted = fingerprint([sys.version.encode(), requirements.read_bytes()])
+    if not (python.exists() and _is_current(environment, wanted)):
+        _install_python(environment, python, requirements)
+        _stamp(environment).write_text(wanted)
     return python
 
 
-def _fingerprint(requirements: Path) -> str:
-    return hashlib.sha256(sys.version.encode() + requirements.read_bytes()).hexdigest()
-
-
-def _install(environment: Path, python: Path, requirements: Path) -> None:
+def _install_python(environment: Path, python: Path, requirements: Path) -> None:
     shutil.rmtree(environment, ignore_errors=True)
     _run([sys.executable, "-m", "venv", str(environment)])
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
@@ -53,13 +63,72 @@ def _install(environment: Path, python: Path, requirements: Path) -> None:
     _run([str(python), "-m", "pip", "--disable-pip-version-check", "check"])
 
 
-def _run(command: list[str]) -> None:
+def _node_command(peer: str) -> list[str]:
+    """Node with a copy of the peer's folder: packages are looked for beside the module."""
+    environment = ENVIRONMENTS / peer
+    lock = PEERS / peer / "package-lock.json"
+    if not lock.exists():
+        raise SetUpError("it has no package-lock.json")
+    wanted = fingerprint([lock.read_bytes(), (PEERS / peer / "package.json").read_bytes()])
+    if not _is_current(environment, wanted):
+        shutil.rmtree(environment, ignore_errors=True)
+        _copy(peer)
+        _run([_program("npm"), "ci", "--no-audit", "--no-fund"], cwd=environment)
+        _stamp(environment).write_text(wanted)
+    _copy(peer)
+    return [_node(environment), str(environment / "peer.mjs")]
+
+
+def _copy(peer: str) -> None:
+    ignored = shutil.ignore_patterns(*LEFT_BEHIND)
+    shutil.copytree(PEERS / peer, ENVIRONMENTS / peer, ignore=ignored, dirs_exist_ok=True)
+    for shared in PEERS.glob("*.mjs"):
+        shutil.copy2(shared, ENVIRONMENTS / shared.name)
+
+
+def _node(environment: Path) -> str:
+    """The Node that the peer pins and brings along, or else the one on the PATH."""
+    brought = sorted(environment.glob("node_modules/node-*/bin/node"))
+    for path in brought:
+        if _runs(path):
+            return str(path)
+    return _program("node")
+
+
+def _runs(path: Path) -> bool:
+    try:
+        return not subprocess.run([path, "--version"], capture_output=True, check=False).returncode
+    except OSError:
+        return False
+
+
+def _program(name: str) -> str:
+    if found := shutil.which(name):
+        return found
+    raise SetUpError(f"there is no {name} on the PATH")
+
+
+def fingerprint(parts: Sequence[bytes]) -> str:
+    """What an environment was made from."""
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def _stamp(environment: Path) -> Path:
+    return environment / "installed"
+
+
+def _is_current(environment: Path, wanted: str) -> bool:
+    stamp = _stamp(environment)
+    return stamp.exists() and stamp.read_text() == wanted
+
+
+def _run(words: list[str], cwd: Path | None = None) -> None:
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False
+            words, cwd=cwd, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SetUpError(str(error)) from error
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()
-        raise SetUpError(f"{command[2]} failed: {said[-1]}")
+        raise SetUpError(f"{' '.join(words[1:3])} failed: {said[-1]}")

@@ -35,6 +35,8 @@ class Run:
     values: dict[str, float] = field(default_factory=dict)
     samples: dict[str, list[float]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    # Why the peer has no number here, where it does not offer what the scenario asks for.
+    not_offered: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,11 +99,11 @@ def _row(result: Result, scenario: str, peer: str) -> list[str]:
 
 
 def measured(result: Result, scenario: str, peer: str) -> list[Run]:
-    """The runs of a peer that count: a run with a problem has no number."""
+    """The runs of a peer that count: a run with a problem, or that is not offered, has no number."""
     return [
         run
         for run in result.runs
-        if run.scenario == scenario and run.peer == peer and not run.problems
+        if run.scenario == scenario and run.peer == peer and not (run.problems or run.not_offered)
     ]
 
 

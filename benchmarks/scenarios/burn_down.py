@@ -1,0 +1,33 @@
+"""S1: a full queue, and one worker process that empties it."""
+
+from __future__ import annotations
+
+from benchmarks.results import Run
+from benchmarks.scenarios.common import (
+    Contender,
+    Plan,
+    Scenario,
+    load,
+    memory_values,
+    problems,
+    seconds,
+    work,
+)
+
+
+async def run(contender: Contender, plan: Plan, database: str, number: int) -> Run:
+    """Defer N jobs; then one worker runs them all, and the store says when they are done."""
+    jobs = plan.burn_down_jobs(contender)
+    load_s = await load(contender, plan, database, jobs)
+    worked = await work(contender, plan, database, jobs, target=jobs)
+    values = {
+        "jobs_per_s": jobs / seconds(worked),
+        "jobs_per_s_from_first_start": jobs / seconds(worked, "first_ns"),
+        "deferred_per_s": jobs / load_s,
+        **memory_values(worked),
+    }
+    wrong = await problems(contender, database, worked, jobs, all_done=True)
+    return Run("burn_down", "", contender.peer, number, jobs, values, problems=wrong)
+
+
+SCENARIO = Scenario(run, needs=("noop",), rounds=3, rounds_quick=1, rounds_full=5)
