@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from forthwith.store.deferring import already_enqueued
 
@@ -37,12 +37,16 @@ class SharedDefer:
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting.append((job, future))
         if len(self._senders) < STATEMENTS_MAX:
-            sender = asyncio.create_task(self._send(), name="shared defer")
-            self._senders.add(sender)
-            sender.add_done_callback(self._senders.discard)
+            self._senders.add(asyncio.create_task(self._send(), name="shared defer"))
         return await future
 
     async def _send(self) -> None:
+        try:
+            await self._send_all()
+        finally:  # at once: a job that comes before a callback would run must not count on us
+            self._senders.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    async def _send_all(self) -> None:
         while self._waiting:
             batch = self._waiting[:BATCH_MAX]
             del self._waiting[:BATCH_MAX]

@@ -154,11 +154,12 @@ async def _work_under_faults(
             for number, app in enumerate((lab.app, lab.app, proxied), 1)
         ]
         async with asyncio.TaskGroup() as group:
-            for producer in producers:
-                group.create_task(producer.run(stop))
+            producing = [group.create_task(producer.run(stop)) for producer in producers]
             await injector.run(faults)
             await asyncio.sleep(max(0.0, began_s + settings.duration_s - time.monotonic()))
             stop.set()
+            _, waiting = await asyncio.wait(producing, timeout=SETTLE_S)
+            assert not waiting, f"{len(waiting)} producers never got an answer: {waiting}"
 
 
 def _starter(lab: Lab) -> Callable[[], LabWorker]:
