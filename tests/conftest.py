@@ -24,6 +24,8 @@ from tests.support.worker_process import WorkerProcess
 
 HOME = Path(__file__).parents[1] / ".forthwith" / "test"
 
+SPREAD = 8
+"""More than the test processes that a machine usually has."""
 HAS_FAILED = pytest.StashKey[bool]()
 
 RecordFigure = Callable[[str, float, str], None]
@@ -42,6 +44,17 @@ def pytest_configure() -> None:
     """Hear SIGINT, and let child processes hear it: a run that a shell put in the background does not."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread what takes long among the others, neighbours far apart: then no process gets it all."""
+    soak = [item for item in items if item.get_closest_marker("soak")]
+    others = [item for item in items if item not in soak]
+    apart = [item for start in range(SPREAD) for item in soak[start::SPREAD]]
+    for number, item in enumerate(apart):
+        others.insert(number + (number * len(others)) // len(apart), item)
+    items[:] = others
 
 
 @pytest.hookimpl(wrapper=True)
