@@ -4,31 +4,29 @@ Driver and event loop are among those of its own benchmark. The pool is the fast
 two for asyncpg: it can claim and complete at the same time (about a fifth more jobs/s than on one
 connection, in runs that alternated). Concurrency is unlimited, its default.
 The queue gets the autovacuum settings that `pgq autovac` applies.
+Sync functions run as its documentation says: in `asyncio.to_thread`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
+import signal
+import warnings
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import asyncpg
 import uvloop
-from pgqueuer import PgQueuer
 from pgqueuer.db import AsyncpgDriver, AsyncpgPoolDriver
 from pgqueuer.queries import Queries
-from pgqueuer.types import QueueExecutionMode
 
-from benchmarks.peers.protocol import Description, Order, Sizes, main
+from benchmarks.peers.command import Count, Description, Kind, Order, Start, main
+from benchmarks.peers.postgresql import OWN_INSERT, OWN_TABLE, callers
+from benchmarks.peers.protocol import Sizes
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-    from pgqueuer.models import Job
-
-ENTRYPOINT = "nothing"
 DEQUEUE_BATCH_SIZE = 200
 UNFINISHED_SQL = "select count(*) from pgqueuer"
 
@@ -36,21 +34,37 @@ UNFINISHED_SQL = "select count(*) from pgqueuer"
 class PgQueuerDeferrer:
     """Defers with `enqueue`."""
 
-    def __init__(self, queries: Queries) -> None:
-        self._queries = queries
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+        self._queries = Queries(AsyncpgPoolDriver(pool))
 
-    async def defer_batch(self, numbers: Sequence[int]) -> None:
+    async def batch(self, kind: Kind, numbers: Sequence[int]) -> None:
         """Defer many in one call."""
         payloads: list[bytes | None] = [str(number).encode() for number in numbers]
-        await self._queries.enqueue([ENTRYPOINT] * len(numbers), payloads, [0] * len(numbers))
+        await self._queries.enqueue([kind] * len(numbers), payloads, [0] * len(numbers))
 
-    async def defer_one(self, number: int) -> None:
+    async def one(self, kind: Kind, number: int) -> None:
         """Defer one."""
-        await self._queries.enqueue(ENTRYPOINT, str(number).encode())
+        await self._queries.enqueue(kind, str(number).encode())
+
+    async def singles(self, kind: Kind, numbers: Sequence[int], count: int) -> None:
+        """Each caller is a coroutine; the pool has its default size."""
+        await callers(numbers, count, lambda number: self.one(kind, number))
+
+    async def transactions(self, kind: Kind, numbers: Sequence[int], count: int) -> None:
+        """Each caller takes a connection of the pool, and defers on it."""
+
+        async def defer(number: int) -> None:
+            async with self._pool.acquire() as connection, connection.transaction():
+                await connection.execute(OWN_INSERT.format("$1"), number)
+                queries = Queries(AsyncpgDriver(connection))
+                await queries.enqueue(kind, str(number).encode())
+
+        await callers(numbers, count, defer)
 
 
 class PgQueuerPeer:
-    """See `benchmarks.peers.protocol.Peer`."""
+    """See `benchmarks.peers.command.Peer`."""
 
     def describe(self) -> Description:
         """Say what is measured."""
@@ -64,6 +78,7 @@ class PgQueuerPeer:
                 "concurrency": "unlimited (default)",
                 "history": "durability durable (default), pgqueuer_log kept",
                 "autovacuum": "as pgq autovac sets it",
+                "sync functions": "asyncio.to_thread, as documented",
             },
             sizes=Sizes(
                 burn_down=50_000,
@@ -72,60 +87,54 @@ class PgQueuerPeer:
                 memory_waiting_quick=20_000,
                 memory_drained=20_000,
             ),
+            backend="postgresql",
+            kinds=("noop", "io", "thread", "cpu", "fail_once"),
+            abilities=("batch", "single", "transaction", "processes", "stop"),
             succeeded_sql="select count(*) from pgqueuer_log where status = 'successful'",
             unfinished_sql=UNFINISHED_SQL,
         )
 
-    def new_event_loop(self) -> asyncio.AbstractEventLoop:
-        """Make the loop that its command line and its benchmark use."""
-        return uvloop.new_event_loop()
+    def start(self, order: Order) -> Start:
+        """One process for each that was asked for."""
+        return Start(
+            arguments=("benchmarks.peers.pgqueuer.worker",),
+            commands=order.processes or 1,
+            concurrency=order.concurrency,
+            stop_signal=signal.SIGTERM,
+        )
 
     async def install(self, database: str) -> None:
         """Install its schema, durable, and the autovacuum settings it recommends."""
-        async with _connection(database) as connection:
-            queries = Queries(AsyncpgDriver(connection))
-            await queries.install()
-            await queries.optimize_autovacuum()
+        connection = await asyncpg.connect(database)
+        queries = Queries(AsyncpgDriver(connection))
+        await queries.install()
+        await queries.optimize_autovacuum()
+        await connection.execute(OWN_TABLE)
+        await connection.close()
 
     @contextlib.asynccontextmanager
     async def deferrer(self, database: str) -> AsyncIterator[PgQueuerDeferrer]:
         """Open what defers."""
-        async with _connection(database) as connection:
-            yield PgQueuerDeferrer(Queries(AsyncpgDriver(connection)))
-
-    async def work(self, order: Order) -> None:
-        """Run one worker."""
-        logging.getLogger("pgqueuer").setLevel(logging.WARNING)
-        async with asyncpg.create_pool(order.database) as pool:
-            queuer = PgQueuer(AsyncpgPoolDriver(pool))
-            queuer.qm.shutdown = queuer.sm.shutdown = queuer.shutdown = order.stop
-
-            @queuer.entrypoint(ENTRYPOINT)
-            async def nothing(job: Job) -> None:
-                order.record(int(job.payload or b"-1"))
-
-            mode = QueueExecutionMode.drain if order.until_empty else QueueExecutionMode.continuous
-            await queuer.run(batch_size=DEQUEUE_BATCH_SIZE, mode=mode)
+        async with asyncpg.create_pool(database) as pool:
+            yield PgQueuerDeferrer(pool)
 
     @contextlib.asynccontextmanager
-    async def drained(self, database: str) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
+    async def unfinished(self, database: str) -> AsyncIterator[Callable[[], Awaitable[int]]]:
         """Open a connection that looks."""
-        async with _connection(database) as connection:
+        connection = await asyncpg.connect(database)
 
-            async def look() -> bool:
-                return bool(await connection.fetchval(UNFINISHED_SQL) == 0)
+        async def look() -> int:
+            return int(await connection.fetchval(UNFINISHED_SQL))
 
-            yield look
-
-
-@contextlib.asynccontextmanager
-async def _connection(database: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(database)
-    try:
-        yield connection
-    finally:
+        yield look
         await connection.close()
+
+    async def count(self, database: str) -> Count:
+        """Never asked: PostgreSQL is counted by SQL."""
+        raise NotImplementedError
 
 
 if __name__ == "__main__":
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        uvloop.install()  # the loop that its command line and its benchmark use
     main(PgQueuerPeer())

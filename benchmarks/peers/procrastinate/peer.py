@@ -2,41 +2,66 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
+import signal
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import procrastinate
 import psycopg
+import psycopg_pool
 
-from benchmarks.peers.protocol import Description, Order, Sizes, main
+from benchmarks.peers.command import Count, Description, Kind, Order, Start, main
+from benchmarks.peers.postgresql import OWN_INSERT, OWN_TABLE, callers, looking
+from benchmarks.peers.protocol import Sizes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
 
-TASK_NAME = "nothing"
 UNFINISHED_SQL = "select count(*) from procrastinate_jobs where status in ('todo', 'doing')"
 
 
 class ProcrastinateDeferrer:
     """Defers with `batch_defer_async` and `defer_async`."""
 
-    def __init__(self, app: procrastinate.App) -> None:
-        self._deferrer = app.configure_task(TASK_NAME, allow_unknown=True)
+    def __init__(self, app: procrastinate.App, database: str) -> None:
+        self._app = app
+        self._database = database
 
-    async def defer_batch(self, numbers: Sequence[int]) -> None:
+    async def batch(self, kind: Kind, numbers: Sequence[int]) -> None:
         """Defer many in one call."""
-        await self._deferrer.batch_defer_async(*[{"number": number} for number in numbers])
+        deferrer = self._app.configure_task(kind, allow_unknown=True)
+        await deferrer.batch_defer_async(*[{"number": number} for number in numbers])
 
-    async def defer_one(self, number: int) -> None:
+    async def one(self, kind: Kind, number: int) -> None:
         """Defer one."""
-        await self._deferrer.defer_async(number=number)
+        await self._app.configure_task(kind, allow_unknown=True).defer_async(number=number)
+
+    async def singles(self, kind: Kind, numbers: Sequence[int], count: int) -> None:
+        """Each caller is a coroutine."""
+        await callers(numbers, count, lambda number: self.one(kind, number))
+
+    async def transactions(self, kind: Kind, numbers: Sequence[int], count: int) -> None:
+        """Each caller has a connection of its own pool, as many as there are callers."""
+        async with psycopg_pool.AsyncConnectionPool(
+            self._database, min_size=count, max_size=count
+        ) as pool:
+            await pool.wait()
+
+            async def defer(number: int) -> None:
+                async with pool.connection() as connection:
+                    await connection.execute(OWN_INSERT.format("%s"), [number])
+                    await self._app.configure_task(
+                        kind, allow_unknown=True, connection=connection
+                    ).defer_async(number=number)
+
+            await callers(numbers, count, defer)
 
 
 class ProcrastinatePeer:
-    """See `benchmarks.peers.protocol.Peer`."""
+    """See `benchmarks.peers.command.Peer`."""
 
     def describe(self) -> Description:
         """Say what is measured."""
@@ -55,61 +80,44 @@ class ProcrastinatePeer:
                 memory_waiting_quick=20_000,
                 memory_drained=1_000,
             ),
+            backend="postgresql",
+            kinds=("noop", "io", "thread", "cpu", "fail_once"),
+            abilities=("batch", "single", "transaction", "processes", "stop"),
             succeeded_sql="select count(*) from procrastinate_jobs where status = 'succeeded'",
             unfinished_sql=UNFINISHED_SQL,
         )
 
-    def new_event_loop(self) -> asyncio.AbstractEventLoop:
-        """Make the standard loop."""
-        return asyncio.new_event_loop()
+    def start(self, order: Order) -> Start:
+        """One process for each that was asked for."""
+        return Start(
+            arguments=("benchmarks.peers.procrastinate.worker",),
+            commands=order.processes or 1,
+            concurrency=order.concurrency,
+            stop_signal=signal.SIGTERM,
+        )
 
     async def install(self, database: str) -> None:
         """Apply its schema."""
         async with _app(database).open_async() as app:
             await app.schema_manager.apply_schema_async()
+        async with await psycopg.AsyncConnection.connect(database) as connection:
+            await connection.execute(OWN_TABLE)
 
     @contextlib.asynccontextmanager
     async def deferrer(self, database: str) -> AsyncIterator[ProcrastinateDeferrer]:
         """Open what defers."""
         async with _app(database).open_async() as app:
-            yield ProcrastinateDeferrer(app)
+            yield ProcrastinateDeferrer(app, database)
 
-    async def work(self, order: Order) -> None:
-        """Run one worker."""
-        app = _app(order.database)
-
-        @app.task(name=TASK_NAME)
-        async def nothing(number: int) -> None:
-            order.record(number)
-
-        async with app.open_async():
-            worker = asyncio.ensure_future(
-                app.run_worker_async(
-                    concurrency=order.concurrency,
-                    wait=not order.until_empty,
-                    delete_jobs="never",
-                    install_signal_handlers=False,
-                )
-            )
-            stop = asyncio.ensure_future(order.stop.wait())
-            await asyncio.wait({worker, stop}, return_when=asyncio.FIRST_COMPLETED)
-            stop.cancel()
-            if not order.until_empty:
-                worker.cancel()  # its way to be asked to finish what runs and leave
-            with contextlib.suppress(asyncio.CancelledError):
-                await worker
-
-    @contextlib.asynccontextmanager
-    async def drained(self, database: str) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
+    def unfinished(
+        self, database: str
+    ) -> AbstractAsyncContextManager[Callable[[], Awaitable[int]]]:
         """Open a connection that looks."""
-        async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
+        return looking(database, UNFINISHED_SQL)
 
-            async def look() -> bool:
-                cursor = await connection.execute(UNFINISHED_SQL)
-                row = await cursor.fetchone()
-                return row is not None and row[0] == 0
-
-            yield look
+    async def count(self, database: str) -> Count:
+        """Never asked: PostgreSQL is counted by SQL."""
+        raise NotImplementedError
 
 
 def _app(database: str) -> procrastinate.App:
