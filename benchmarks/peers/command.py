@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
 Kind = Literal["noop", "io", "thread", "cpu", "fail_once"]
+# The method of a deferrer that each mode of the command `defers` calls.
+MODES = {"single": "singles", "transaction": "transactions"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Description:
     version: str
     settings: dict[str, str]
     sizes: Sizes
-    backend: Literal["redis", "sqlite"]
+    backend: Literal["postgresql", "redis", "sqlite"]
     kinds: tuple[Kind, ...]
     abilities: tuple[str, ...]
     succeeded_sql: str = ""
@@ -80,6 +82,13 @@ class Deferrer(Protocol):
 
     async def singles(self, kind: Kind, numbers: Sequence[int], callers: int) -> None:
         """Defer each number by itself, from that many callers at once."""
+
+
+class TransactionalDeferrer(Deferrer, Protocol):
+    """What a peer with the ability "transaction" opens."""
+
+    async def transactions(self, kind: Kind, numbers: Sequence[int], callers: int) -> None:
+        """Defer each by itself, in a transaction of the caller's with one small insert."""
 
 
 class Peer(Protocol):
@@ -167,8 +176,9 @@ async def _defer(peer: Peer, arguments: argparse.Namespace) -> None:
 
 async def _defers(peer: Peer, arguments: argparse.Namespace) -> None:
     async with peer.deferrer(arguments.database) as deferrer:
+        defer = getattr(deferrer, MODES[arguments.mode])
         began_ns = time.monotonic_ns()
-        await deferrer.singles(arguments.kind, range(arguments.jobs), arguments.concurrency)
+        await defer(arguments.kind, range(arguments.jobs), arguments.concurrency)
         emit("deferred_all", elapsed_ns=time.monotonic_ns() - began_ns)
 
 
@@ -234,7 +244,7 @@ def _parser() -> argparse.ArgumentParser:
         added[name].add_argument("--batch-size", type=int, required=True)
     for name in ("defers", "work"):
         added[name].add_argument("--concurrency", type=int, required=True)
-    added["defers"].add_argument("--mode", choices=["single"], default="single")
+    added["defers"].add_argument("--mode", choices=MODES, default="single")
     added["produce"].add_argument("--seconds", type=float, required=True)
     added["produce"].add_argument("--rate", type=float, default=0.0)
     added["produce"].add_argument("--times", type=Path, required=True)

@@ -1,0 +1,1 @@
+"""Chancy on PostgreSQL: eager polling, and outcomes written as soon as they are there."""
