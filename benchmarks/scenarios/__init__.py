@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from benchmarks.scenarios import burn_down, memory, pickup
+from benchmarks.scenarios import burn_down, defers, memory, pickup, retries, steady, tasks
 
 # In the order in which they run and are shown.
 SCENARIOS = {
     "burn_down": burn_down.SCENARIO,
+    "steady": steady.SCENARIO,
     "pickup": pickup.SCENARIO,
+    "defers": defers.SCENARIO,
+    "tasks": tasks.SCENARIO,
+    "retries": retries.SCENARIO,
     "memory": memory.SCENARIO,
 }

@@ -268,16 +268,21 @@ async def problems(
     *,
     all_done: bool,
     slots: int = 0,
+    stopped: bool = False,
 ) -> list[str]:
     """What is wrong after a run. The peer's own store is asked, not the worker.
 
-    `slots` says how many jobs the worker was told of, where that is not `jobs`.
+    `slots` says how many jobs the worker was told of, where that is not `jobs`. A worker that was
+    `stopped` amid its work may leave jobs that ran but are not recorded: those would run again.
     """
     succeeded, unfinished = await counted(contender, database)
+    once = worked["ran_once"]
     if not contender.history:
-        succeeded = worked["ran_once"]
+        succeeded = once
+    if stopped and succeeded < once:
+        once = succeeded
     doubled = (slots or jobs) - worked["ran_once"] - worked["ran_never"]
-    return complaints(doubled, worked["ran_once"], jobs, succeeded, unfinished, all_done=all_done)
+    return complaints(doubled, once, jobs, succeeded, unfinished, all_done=all_done)
 
 
 def complaints(

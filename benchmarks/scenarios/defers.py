@@ -1,0 +1,80 @@
+"""S4: what a defer costs: one by one from many callers, in batches, inside a transaction."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from benchmarks.results import Run
+from benchmarks.scenarios.common import (
+    LOAD_TIMEOUT_S,
+    SHORT_TIMEOUT_S,
+    Contender,
+    Plan,
+    Scenario,
+    counted,
+    install,
+    load,
+)
+
+
+class Form(NamedTuple):
+    """A way to defer: what the peer must offer for it, and how many callers or jobs a call."""
+
+    variant: str
+    needs: str
+    size: int
+    jobs: int
+
+
+FORMS = (
+    Form("single 1", "single", 1, 600),
+    Form("single 16", "single", 16, 3_000),
+    Form("single 64", "single", 64, 6_000),
+    Form("transaction 1", "transaction", 1, 400),
+    Form("transaction 16", "transaction", 16, 2_000),
+    Form("batch 1000", "batch", 1_000, 40_000),
+    Form("batch 10000", "batch", 10_000, 80_000),
+)
+
+
+async def run(contender: Contender, plan: Plan, database: str, number: int) -> list[Run]:
+    """Each form in turn on one database; afterwards the store must hold every job."""
+    await install(contender, database)
+    runs: list[Run] = []
+    deferred = 0
+    for form in FORMS:
+        if not contender.can(form.needs):
+            reason = f"not offered: {form.needs}"
+            runs.append(Run("defers", form.variant, contender.peer, number, 0, not_offered=reason))
+            continue
+        jobs = form_jobs(form, plan)
+        took_s = await _defer(contender, plan, database, form, jobs)
+        deferred += jobs
+        _, unfinished = await counted(contender, database)
+        wrong = [] if unfinished == deferred else [f"{unfinished} jobs there, not {deferred}"]
+        values = {"deferred_per_s": jobs / took_s}
+        runs.append(
+            Run("defers", form.variant, contender.peer, number, jobs, values, problems=wrong)
+        )
+    return runs
+
+
+def form_jobs(form: Form, plan: Plan) -> int:
+    """How many jobs; no fewer than one for each caller, and one full batch."""
+    share = plan.by_mode(quick=0.25, default=1, full=5)
+    return max(form.size, int(form.jobs * share))
+
+
+async def _defer(contender: Contender, plan: Plan, database: str, form: Form, jobs: int) -> float:
+    """The seconds that it took."""
+    if form.needs == "batch":
+        return await load(contender, plan, database, jobs, batch_size=form.size, installed=True)
+    arguments = ["defers", "--jobs", str(jobs), "--mode", form.needs]
+    arguments += ["--concurrency", str(form.size)]
+    async with contender.start(*arguments, database=database) as process:
+        said = await process.expect("deferred_all", LOAD_TIMEOUT_S)
+        await process.ended(SHORT_TIMEOUT_S)
+    return float(said["elapsed_ns"]) / 1e9
+
+
+SCENARIO = Scenario(run)
