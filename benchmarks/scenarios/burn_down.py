@@ -30,4 +30,4 @@ async def run(contender: Contender, plan: Plan, database: str, number: int) -> R
     return Run("burn_down", "", contender.peer, number, jobs, values, problems=wrong)
 
 
-SCENARIO = Scenario(run, needs=("noop",), rounds=3, rounds_quick=1, rounds_full=5)
+SCENARIO = Scenario(run, needs=("noop",), rounds=2, rounds_quick=1, rounds_full=5)

@@ -52,7 +52,8 @@ class Contender:
 
     def can(self, ability: str) -> bool:
         """Whether it offers this kind of job, or has this ability."""
-        return ability in self.description["kinds"] or ability in self.description["abilities"]
+        described = self.description
+        return ability in (*described.get("kinds", ()), *described.get("abilities", ()))
 
     def fresh(self) -> AbstractContextManager[str]:
         """Another fresh database, for a scenario that needs more than one."""
@@ -89,8 +90,9 @@ class Plan:
         return contender.sizes["burn_down_quick" if self.quick else "burn_down"]
 
     def short_jobs(self, contender: Contender, most: int) -> int:
-        """A short run's jobs: as many as the quick burn-down has, and not more than `most`."""
-        return min(contender.sizes["burn_down_quick"], most)
+        """A short run's jobs: half of a quick burn-down (full: all of it), at most `most`."""
+        share = 1 if self.mode == "full" else 2
+        return max(1, min(contender.sizes["burn_down_quick"] // share, most))
 
     def memory_waiting(self, contender: Contender) -> int:
         """As many waiting jobs as can be deferred in reasonable time."""

@@ -61,7 +61,7 @@ async def run(contender: Contender, plan: Plan, database: str, number: int) -> l
 
 def form_jobs(form: Form, plan: Plan) -> int:
     """How many jobs; no fewer than one for each caller, and one full batch."""
-    share = plan.by_mode(quick=0.25, default=1, full=5)
+    share = plan.by_mode(quick=0.25, default=0.5, full=5)
     return max(form.size, int(form.jobs * share))
 
 

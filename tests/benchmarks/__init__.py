@@ -1,0 +1,1 @@
+"""The comparison with other queues: what it decides without running anything."""
