@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, cast
+from itertools import count
+from typing import TYPE_CHECKING
 
 from forthwith.store.deferring import already_enqueued
 
@@ -30,21 +31,25 @@ class SharedDefer:
         self._pool = pool
         self._deferring = deferring
         self._waiting: list[tuple[NewJob, asyncio.Future[int]]] = []
-        self._senders: set[asyncio.Task[None]] = set()
+        self._senders: dict[int, asyncio.Task[None]] = {}
+        self._numbers = count()
 
     async def defer(self, job: NewJob) -> int:
         """Defer one job and return its id. Raises `AlreadyEnqueued` and `DatabaseUnavailable`."""
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting.append((job, future))
         if len(self._senders) < STATEMENTS_MAX:
-            self._senders.add(asyncio.create_task(self._send(), name="shared defer"))
+            number = next(self._numbers)
+            sender = asyncio.create_task(self._send(number), name="shared defer")
+            self._senders[number] = sender
+            sender.add_done_callback(lambda _: self._senders.pop(number, None))
         return await future
 
-    async def _send(self) -> None:
+    async def _send(self, number: int) -> None:
         try:
             await self._send_all()
-        finally:  # at once: a job that comes before a callback would run must not count on us
-            self._senders.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+        finally:  # at once: a job that comes before our callback must not count on us
+            self._senders.pop(number, None)
 
     async def _send_all(self) -> None:
         while self._waiting:
