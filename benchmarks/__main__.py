@@ -95,8 +95,9 @@ def main(
         open_server(database) as server,
         contextlib.ExitStack() as closing,
     ):
-        result = asyncio.run(_measure(Backends(server, closing), plan, peers, rounds_of))
-    path = output or RESULTS / _file_name(result)
+        result, path = asyncio.run(
+            _measure(Backends(server, closing), plan, peers, rounds_of, output)
+        )
     result.save(path)
     _show(result, path)
     if result.problems() or not result.runs:
@@ -114,20 +115,27 @@ def _rounds(mode: str, chosen: tuple[str, ...], rounds: int | None) -> dict[str,
 
 
 async def _measure(
-    backends: Backends, plan: Plan, peers: list[str], rounds_of: dict[str, int]
-) -> Result:
+    backends: Backends,
+    plan: Plan,
+    peers: list[str],
+    rounds_of: dict[str, int],
+    output: Path | None,
+) -> tuple[Result, Path]:
+    """Run everything; the raw result is saved after each scenario, so that a stop loses little."""
     rounds = max(rounds_of.values())
     read = conditions.read(backends.server, plan.concurrency, plan.batch_size, rounds)
     read["mode"] = plan.mode
     result = Result(read, [], [])
+    path = output or RESULTS / _file_name(result)
     _show_conditions(read)
     contenders = [found for name in peers if (found := await _contender(name, backends, result))]
     for scenario, times in rounds_of.items():
         for number in range(1, times + 1):
             for contender in contenders:
                 result.runs.extend(await _run(plan, scenario, contender, number))
+        result.save(path)
     result.conditions["load_average_after"] = conditions.load_average()
-    return result
+    return result, path
 
 
 async def _contender(name: str, backends: Backends, result: Result) -> Contender | None:
