@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Statements:
-    """A pool and its statements: jobs get ids at once; what is done after that takes until told."""
+    """A pool and its statements: jobs get ids at once; giving the connection back takes until told."""
 
     def __init__(self) -> None:
         self.may_end = asyncio.Event()
@@ -21,12 +21,10 @@ class Statements:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[None]:
         yield
-
-    async def insert_quietly(self, _: None, jobs: list[Any]) -> tuple[list[int], list[str]]:
-        return [1 for _ in jobs], []
-
-    async def wake(self, _connection: None, _queues: list[str]) -> None:
         await self.may_end.wait()
+
+    async def insert(self, _: None, jobs: list[Any]) -> list[int]:
+        return [1 for _ in jobs]
 
 
 async def test_defers_at_the_moment_when_all_statements_end_are_sent() -> None:

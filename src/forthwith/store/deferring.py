@@ -28,30 +28,12 @@ class Deferring:
     ) -> list[int | None]:
         """Insert jobs and wake a worker. Returns their ids; None for one that waits already.
 
-        `connection` is in autocommit mode. For a queue of which nobody sleeps no NOTIFY is sent with
-        the jobs; a worker that fell asleep meanwhile is looked for after the commit.
+        `connection` is in autocommit mode.
         """
-        ids, unnotified = await self.insert_quietly(connection, jobs)
-        await self.wake(connection, unnotified)
-        return ids
-
-    async def insert_quietly(
-        self, connection: psycopg.AsyncConnection[Any], jobs: Sequence[NewJob]
-    ) -> tuple[list[int | None], list[str]]:
-        """Insert jobs; return their ids, and the queues for which `wake` has yet to be called."""
         cursor = await connection.execute(
-            self._statements["defer"], self._parameters(jobs, always_notify=False), prepare=True
+            self._statements["defer"], _parameters(jobs), prepare=True
         )
-        rows = await cursor.fetchall()
-        queues = list({job.queue for job in jobs})
-        return matched(jobs, rows), queues if rows and rows[0][2] < len(queues) else []
-
-    async def wake(self, connection: psycopg.AsyncConnection[Any], queues: Sequence[str]) -> None:
-        """Wake who fell asleep on these queues between the look of an insert and its commit."""
-        if queues:
-            await connection.execute(
-                self._statements["wake"], {"queues": list(queues)}, prepare=True
-            )
+        return matched(jobs, await cursor.fetchall())
 
     async def insert_all(
         self, connection: psycopg.AsyncConnection[Any], jobs: Sequence[NewJob]
@@ -65,9 +47,7 @@ class Deferring:
             connection.transaction(),
             psycopg.AsyncCursor(connection, row_factory=tuple_row) as cursor,
         ):
-            await cursor.execute(
-                self._statements["defer"], self._parameters(jobs, always_notify=True)
-            )
+            await cursor.execute(self._statements["defer"], _parameters(jobs))
             return all_or_none(jobs, matched(jobs, await cursor.fetchall()))
 
     async def insert_alike(
@@ -78,11 +58,9 @@ class Deferring:
         It must have no queueing lock. `connection` is in autocommit mode, as in `insert`.
         """
         cursor = await connection.execute(
-            self._statements["defer_alike"], _alike(job, args, always_notify=False), prepare=True
+            self._statements["defer_alike"], _alike(job, args), prepare=True
         )
-        [(ids, notified)] = await cursor.fetchall()
-        await self.wake(connection, [] if notified else [job.queue])
-        return cast("list[int]", ids)
+        return cast("list[int]", (await cursor.fetchall())[0][0])
 
     async def insert_alike_in(
         self, connection: psycopg.AsyncConnection[Any], job: NewJob, args: str
@@ -92,9 +70,7 @@ class Deferring:
             connection.transaction(),
             psycopg.AsyncCursor(connection, row_factory=tuple_row) as cursor,
         ):
-            await cursor.execute(
-                self._statements["defer_alike"], _alike(job, args, always_notify=True)
-            )
+            await cursor.execute(self._statements["defer_alike"], _alike(job, args))
             return cast("list[int]", (await cursor.fetchall())[0][0])
 
     def insert_alike_blocking(
@@ -105,7 +81,7 @@ class Deferring:
             connection.transaction(),
             psycopg.Cursor(connection, row_factory=tuple_row) as cursor,
         ):
-            cursor.execute(self._statements["defer_alike"], _alike(job, args, always_notify=True))
+            cursor.execute(self._statements["defer_alike"], _alike(job, args))
             return cast("list[int]", cursor.fetchall()[0][0])
 
     def insert_all_blocking(
@@ -116,26 +92,31 @@ class Deferring:
             connection.transaction(),
             psycopg.Cursor(connection, row_factory=tuple_row) as cursor,
         ):
-            cursor.execute(self._statements["defer"], self._parameters(jobs, always_notify=True))
+            cursor.execute(self._statements["defer"], _parameters(jobs))
             return all_or_none(jobs, matched(jobs, cursor.fetchall()))
 
-    def _parameters(self, jobs: Sequence[NewJob], *, always_notify: bool) -> dict[str, Any]:
-        columns = (list(column) for column in zip(*jobs, strict=True))
-        names = (
-            "queues",
-            "tasks",
-            "priorities",
-            "args",
-            "locks",
-            "queueing_locks",
-            "scheduled_ats",
-            "crashes_maxes",
-        )
-        parameters: dict[str, Any] = dict(zip(names, columns, strict=True))
-        return written({**parameters, "always_notify": always_notify})
+
+# "Always" stands for a commit that comes later: until then a lock tells workers who fall asleep that there
+# is somebody to wait for (docs/decisions/0018-transactions-that-defer-hold-a-lock.md).
+_LATER = {"always_notify": True}
 
 
-def _alike(job: NewJob, args: str, *, always_notify: bool) -> dict[str, Any]:
+def _parameters(jobs: Sequence[NewJob]) -> dict[str, Any]:
+    columns = (list(column) for column in zip(*jobs, strict=True))
+    names = (
+        "queues",
+        "tasks",
+        "priorities",
+        "args",
+        "locks",
+        "queueing_locks",
+        "scheduled_ats",
+        "crashes_maxes",
+    )
+    return written({**dict(zip(names, columns, strict=True)), **_LATER})
+
+
+def _alike(job: NewJob, args: str) -> dict[str, Any]:
     return {
         "queue": job.queue,
         "task": job.task,
@@ -144,7 +125,7 @@ def _alike(job: NewJob, args: str, *, always_notify: bool) -> dict[str, Any]:
         "scheduled_at": job.scheduled_at,
         "crashes_max": job.crashes_max,
         "args": args,
-        "always_notify": always_notify,
+        **_LATER,
     }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -13,8 +12,6 @@ if TYPE_CHECKING:
     from forthwith.database.pool import Pool
     from forthwith.job import NewJob
     from forthwith.store.deferring import Deferring
-
-logger = logging.getLogger(__name__)
 
 BATCH_MAX = 500
 STATEMENTS_MAX = 2
@@ -63,23 +60,18 @@ class SharedDefer:
     async def _send_batch(self, batch: list[tuple[NewJob, asyncio.Future[int]]]) -> None:
         try:
             async with self._pool.connection() as connection:
-                ids, unnotified = await self._deferring.insert_quietly(
-                    connection, [job for job, _ in batch]
-                )
+                ids = await self._deferring.insert(connection, [job for job, _ in batch])
                 _answer(batch, ids)
-                await self._deferring.wake(connection, unnotified)
         except BaseException as error:
-            told = [future for _, future in batch if not future.done()]
-            for future in told:
-                future.set_exception(error)
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
             if not isinstance(error, Exception):
                 raise
-            if not told:  # all jobs are there: a worker that fell asleep finds them when it looks
-                logger.debug("Could not wake a worker for new jobs: %s", error)
 
 
 def _answer(batch: list[tuple[NewJob, asyncio.Future[int]]], ids: list[int | None]) -> None:
-    """Give each caller his id or his error. What else is to be done, nobody has to wait for."""
+    """Give each caller his id or his error."""
     for (job, future), job_id in zip(batch, ids, strict=True):
         if future.done():
             continue
