@@ -15,7 +15,7 @@ import click
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from benchmarks import child, conditions, environment, table
+from benchmarks import child, conditions, environment, goals, table
 from benchmarks.backends import Backends
 from benchmarks.errors import RunError, SetUpError
 from benchmarks.results import PeerResult, Result, Run
@@ -206,6 +206,8 @@ def _show(result: Result, path: Path) -> None:
     console.print(
         "Median of the rounds (lowest to highest). Every job was checked in the database."
     )
+    for goal in goals.told(result):
+        console.print(goal.replace("**", ""), highlight=False)
     for note in table.notes(result):
         console.print(note, style="red", markup=False, highlight=False)
     console.print(f"Raw result: {path}", highlight=False, soft_wrap=True)

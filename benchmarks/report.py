@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import table
+from benchmarks import goals, table
 from benchmarks.results import Result
 
 ROOT = Path(__file__).parent.parent
@@ -48,7 +48,9 @@ def _replace(document: Path, begin: str, end: str, section: str) -> None:
 
 def in_short(result: Result) -> str:
     """Each table's first figure for each peer, and the conditions that matter most."""
-    lines = [_first_figures(found) for found in table.tables(result)]
+    lines = [
+        _first_figures(found) for found in table.tables(result) if "form" not in found.headings
+    ]
     conditions = "; ".join(
         f"{key.replace('_', ' ')} {result.conditions[key]}"
         for key in CONDITIONS_IN_SHORT
@@ -63,9 +65,13 @@ def in_short(result: Result) -> str:
 
 def _first_figures(found: table.Table) -> str:
     column = next(
-        index for index, heading in enumerate(found.headings) if heading in ("run", "p50", "peak")
+        index
+        for index, heading in enumerate(found.headings)
+        if heading in ("run", "p50", "peak", "jobs/s")
     )
-    figures = "; ".join(f"{row[0]} {row[column].split(' (')[0]}" for row in found.rows)
+    figures = "; ".join(
+        f"{row[0]} {row[column].split(' (')[0]}" for row in found.rows if len(row) > column
+    )
     return f"- {found.title} ({found.headings[column]}): {figures}"
 
 
@@ -74,6 +80,8 @@ def render(result: Result, source: str) -> str:
     parts = [f"From `{source}`. Median of the rounds (lowest to highest)."]
     parts += [_markdown(found) for found in table.tables(result)]
     parts += [f"**Note:** {note}" for note in table.notes(result)]
+    if found := list(goals.told(result)):
+        parts += ["### The goals", "\n".join(f"- {goal}" for goal in found)]
     parts.append("### The peers")
     parts.append("\n".join(_peers(result)))
     parts.append("### The conditions")

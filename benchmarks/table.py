@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks.results import Result, Run, Spread, spread
+from benchmarks.results import PeerResult, Result, Run, Spread, spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,11 +44,19 @@ COLUMNS = {
         Column("from first start", "jobs_per_s_from_first_start", _whole),
         Column("deferred", "deferred_per_s", _whole),
     ],
+    "steady": [
+        Column("jobs/s", "jobs_per_s", _whole),
+        Column("p50", "p50_ms", _hundredths),
+        Column("p99", "p99_ms", _hundredths),
+    ],
     "pickup": [
         Column("p50", "p50_ms", _hundredths),
         Column("p99", "p99_ms", _hundredths),
         Column("max", "max_ms", _hundredths),
     ],
+    "defers": [Column("deferred", "deferred_per_s", _whole)],
+    "tasks": [Column("jobs/s", "jobs_per_s", _whole), Column("processes", "processes", _whole)],
+    "retries": [Column("jobs/s", "jobs_per_s", _whole)],
     "memory": [
         Column("drained", "drained", _whole),
         Column("before", "rss_before_mib", _tenths),
@@ -57,8 +65,21 @@ COLUMNS = {
 }
 TITLES = {
     "burn_down": "burn_down: a full queue, one worker process, jobs per second",
+    "steady": "steady: producer and worker at once; at full speed, then at half of it with milliseconds",
     "pickup": "pickup: from defer to start, idle worker, in milliseconds",
+    "defers": "defers: jobs deferred per second, by callers at once or jobs in a batch",
+    "tasks": "tasks: 1 ms of async sleep, of sleep in a thread, of computation, jobs per second",
+    "retries": "retries: every job fails once, jobs per second",
     "memory": "memory: the worker beside a long queue, resident set in MiB",
+}
+# What the peers are compared by, and whether more of it is better.
+COMPARED = {
+    "burn_down": ("jobs_per_s", True),
+    "steady": ("jobs_per_s", True),
+    "pickup": ("p50_ms", False),
+    "defers": ("deferred_per_s", True),
+    "tasks": ("jobs_per_s", True),
+    "retries": ("jobs_per_s", True),
 }
 
 
@@ -78,38 +99,59 @@ def tables(result: Result) -> list[Table]:
     return [_table(result, scenario) for scenario in scenarios]
 
 
+def variants(result: Result, scenario: str) -> list[str]:
+    """The variants of a scenario that ran, in their order; most have one, without a name."""
+    found = dict.fromkeys(run.variant for run in result.runs if run.scenario == scenario)
+    named = [variant for variant in found if variant]
+    return named or [""]  # a run that failed as a whole has none
+
+
 def _table(result: Result, scenario: str) -> Table:
-    columns = COLUMNS[scenario]
-    headings = ["peer", "jobs", "rounds", *(column.heading for column in columns)]
-    if scenario == "burn_down":
+    found = variants(result, scenario)
+    headings = ["peer", *(["form"] if found != [""] else []), "jobs", "rounds"]
+    headings += [column.heading for column in COLUMNS[scenario]]
+    if scenario in COMPARED:
         headings.append("forthwith is")
-    rows = [_row(result, scenario, peer.peer) for peer in result.peers]
+    rows = [_row(result, scenario, variant, entry) for variant in found for entry in result.peers]
     return Table(TITLES[scenario], headings, rows)
 
 
-def _row(result: Result, scenario: str, peer: str) -> list[str]:
-    entry = next(entry for entry in result.peers if entry.peer == peer)
-    title = f"{entry.name} {entry.version}".strip()
-    runs = measured(result, scenario, peer)
+def _row(result: Result, scenario: str, variant: str, entry: PeerResult) -> list[str]:
+    head = [f"{entry.name} {entry.version}".strip(), *([variant] if variant else [])]
+    runs = measured(result, scenario, entry.peer, variant)
     if not runs:
-        return [title, "unavailable" if entry.unavailable else "failed"]
+        return [*head, _why_absent(result, scenario, variant, entry)]
     cells = [_cell(runs, column) for column in COLUMNS[scenario]]
-    row = [title, _whole(runs[0].jobs), str(len(runs)), *cells]
-    return [*row, _ratio(result, peer)] if scenario == "burn_down" else row
+    row = [*head, _whole(runs[0].jobs), str(len(runs)), *cells]
+    return [*row, _ratio(result, scenario, variant, entry.peer)] if scenario in COMPARED else row
 
 
-def measured(result: Result, scenario: str, peer: str) -> list[Run]:
+def _why_absent(result: Result, scenario: str, variant: str, entry: PeerResult) -> str:
+    if entry.unavailable:
+        return "unavailable"
+    runs = [
+        run
+        for run in result.runs
+        if (run.scenario, run.peer) == (scenario, entry.peer) and run.variant in (variant, "")
+    ]
+    return "not offered" if runs and all(run.not_offered for run in runs) else "failed"
+
+
+def measured(result: Result, scenario: str, peer: str, variant: str = "") -> list[Run]:
     """The runs of a peer that count: a run with a problem, or that is not offered, has no number."""
     return [
         run
         for run in result.runs
-        if run.scenario == scenario and run.peer == peer and not (run.problems or run.not_offered)
+        if (run.scenario, run.peer, run.variant) == (scenario, peer, variant)
+        and not (run.problems or run.not_offered)
     ]
 
 
-def median_of(result: Result, scenario: str, peer: str, value: str) -> Spread | None:
+def median_of(
+    result: Result, scenario: str, peer: str, value: str, variant: str = ""
+) -> Spread | None:
     """Median and range of a value over the rounds."""
-    runs = measured(result, scenario, peer)
+    runs = measured(result, scenario, peer, variant)
     return spread([run.values[value] for run in runs if value in run.values])
 
 
@@ -123,9 +165,16 @@ def _cell(runs: list[Run], column: Column) -> str:
     return f"{median} ({column.show(found.low)} to {column.show(found.high)})"
 
 
-def _ratio(result: Result, peer: str) -> str:
-    ours = median_of(result, "burn_down", "forthwith", "jobs_per_s")
-    theirs = median_of(result, "burn_down", peer, "jobs_per_s")
-    if peer == "forthwith" or ours is None or theirs is None:
-        return ""
-    return f"{ours.median / theirs.median:,.1f}x"
+def ratio(result: Result, scenario: str, variant: str, peer: str) -> float | None:
+    """How many times better forthwith's median is than a peer's; None where one is missing."""
+    value, more_is_better = COMPARED[scenario]
+    ours = median_of(result, scenario, "forthwith", value, variant)
+    theirs = median_of(result, scenario, peer, value, variant)
+    if ours is None or theirs is None or not (ours.median and theirs.median):
+        return None
+    return ours.median / theirs.median if more_is_better else theirs.median / ours.median
+
+
+def _ratio(result: Result, scenario: str, variant: str, peer: str) -> str:
+    found = None if peer == "forthwith" else ratio(result, scenario, variant, peer)
+    return "" if found is None else f"{found:,.1f}x"

@@ -1,0 +1,74 @@
+"""The goals that forthwith is measured against, and how far a result comes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from benchmarks import table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmarks.results import Result
+
+NOT_PEERS = ("forthwith", "raw_sql")
+
+
+class Goal(NamedTuple):
+    """To be so many times better than the best peer, or than the one that is named."""
+
+    scenario: str
+    variant: str
+    times: float
+    peer: str = ""
+
+
+GOALS = (
+    Goal("burn_down", "", 2.5),
+    Goal("burn_down", "", 200.0, "procrastinate"),
+    Goal("burn_down", "", 0.6, "raw_sql"),
+    Goal("steady", "full", 2.0),
+    Goal("pickup", "", 1.0),
+    Goal("defers", "single 64", 5.0, "procrastinate"),
+    Goal("defers", "batch 1000", 1.5),
+    Goal("defers", "batch 10000", 1.5),
+    Goal("tasks", "io", 2.0),
+    Goal("tasks", "thread", 2.0),
+    Goal("tasks", "cpu", 2.0),
+)
+RETRIES_SHARE = 0.4
+
+
+def told(result: Result) -> Iterator[str]:
+    """Yield a line for each goal for which there are figures."""
+    for goal in GOALS:
+        if (found := _nearest(result, goal)) is not None:
+            ratio, peer = found
+            name = f"{goal.scenario} {goal.variant}".strip()
+            yield f"{name}: {ratio:,.1f}x {peer}; goal {goal.times:g}x{_verdict(ratio, goal.times)}"
+    if (share := _retries_share(result)) is not None:
+        yield (
+            f"retries: {share:.0%} of a burn-down; goal {RETRIES_SHARE:.0%}"
+            f"{_verdict(share, RETRIES_SHARE)}"
+        )
+
+
+def _verdict(found: float, wanted: float) -> str:
+    return "" if found >= wanted else ": **not reached**"
+
+
+def _nearest(result: Result, goal: Goal) -> tuple[float, str] | None:
+    """The ratio to the peer that comes nearest (or is named), and that peer's name."""
+    found = [
+        (ratio, entry.name)
+        for entry in result.peers
+        if (entry.peer == goal.peer if goal.peer else entry.peer not in NOT_PEERS)
+        and (ratio := table.ratio(result, goal.scenario, goal.variant, entry.peer)) is not None
+    ]
+    return min(found, default=None)
+
+
+def _retries_share(result: Result) -> float | None:
+    retries = table.median_of(result, "retries", "forthwith", "jobs_per_s")
+    plain = table.median_of(result, "burn_down", "forthwith", "jobs_per_s")
+    return None if retries is None or plain is None else retries.median / plain.median

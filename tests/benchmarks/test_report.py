@@ -1,0 +1,102 @@
+"""The benchmark's tables, goals and report: pure functions of a result."""
+
+from __future__ import annotations
+
+from benchmarks import goals, report, table
+from benchmarks.results import PeerResult, Result, Run
+
+PEERS = [
+    PeerResult("forthwith", "forthwith", "1"),
+    PeerResult("pgqueuer", "PgQueuer", "2"),
+    PeerResult("procrastinate", "Procrastinate", "3"),
+    PeerResult("absent", "Absent", unavailable="no such binary"),
+]
+
+
+def burn_down(peer: str, number: int, jobs_per_s: float, **more: object) -> Run:
+    """A run of the first scenario."""
+    values = {"jobs_per_s": jobs_per_s, "jobs_per_s_from_first_start": 1.0, "deferred_per_s": 2.0}
+    return Run("burn_down", "", peer, number, 1000, values, **more)  # type: ignore[arg-type]
+
+
+def result(*runs: Run) -> Result:
+    """A result with these runs."""
+    return Result({"cores": "4"}, PEERS, list(runs))
+
+
+def rows(found: Result, title: str) -> list[list[str]]:
+    """The rows of one table."""
+    [wanted] = [one for one in table.tables(found) if one.title.startswith(title)]
+    return wanted.rows
+
+
+def test_median_and_spread_and_ratio() -> None:
+    runs = [burn_down("forthwith", n, value) for n, value in enumerate([900.0, 1000.0, 1200.0])]
+    found = rows(result(*runs, burn_down("pgqueuer", 1, 250.0)), "burn_down")
+    assert found[0][:4] == ["forthwith 1", "1,000", "3", "1,000 (900 to 1,200)"]
+    assert found[0][-1] == ""
+    assert found[1][3] == "250"
+    assert found[1][-1] == "4.0x"
+
+
+def test_who_has_no_number_is_in_the_table_and_says_why() -> None:
+    found = rows(
+        result(
+            burn_down("forthwith", 1, 1000.0),
+            burn_down("pgqueuer", 1, 10.0, problems=["1 jobs lost"]),
+            burn_down("procrastinate", 1, 10.0, not_offered="not offered: x"),
+        ),
+        "burn_down",
+    )
+    assert [row[1] for row in found] == ["1,000", "failed", "not offered", "unavailable"]
+
+
+def test_a_run_that_lost_a_job_is_a_note() -> None:
+    found = result(burn_down("pgqueuer", 2, 10.0, problems=["1 jobs lost"]))
+    assert table.notes(found) == [
+        "Absent could not be set up: no such binary",
+        "burn_down, pgqueuer, round 2: 1 jobs lost",
+    ]
+
+
+def test_each_form_has_its_rows_and_its_ratio() -> None:
+    runs = [
+        Run("defers", form, peer, 1, 100, {"deferred_per_s": rate})
+        for peer, rates in (("forthwith", (100.0, 900.0)), ("procrastinate", (50.0, 100.0)))
+        for form, rate in zip(("single 1", "single 64"), rates, strict=True)
+    ]
+    found = rows(result(*runs), "defers")
+    ratios = {(row[0], row[1]): row[-1] for row in found}
+    assert ratios["Procrastinate 3", "single 1"] == "2.0x"
+    assert ratios["Procrastinate 3", "single 64"] == "9.0x"
+
+
+def test_less_is_better_for_latency() -> None:
+    runs = [
+        Run("pickup", "", peer, 1, 100, {"p50_ms": value, "p99_ms": 9.0, "max_ms": 9.0})
+        for peer, value in (("forthwith", 2.0), ("pgqueuer", 5.0))
+    ]
+    assert table.ratio(result(*runs), "pickup", "", "pgqueuer") == 2.5
+
+
+def test_goals_name_the_nearest_peer_and_what_was_not_reached() -> None:
+    found = result(
+        burn_down("forthwith", 1, 1000.0),
+        burn_down("pgqueuer", 1, 500.0),
+        burn_down("procrastinate", 1, 4.0),
+        Run("retries", "", "forthwith", 1, 10, {"jobs_per_s": 500.0}),
+    )
+    assert list(goals.told(found)) == [
+        "burn_down: 2.0x PgQueuer; goal 2.5x: **not reached**",
+        "burn_down: 250.0x Procrastinate; goal 200x",
+        "retries: 50% of a burn-down; goal 40%",
+    ]
+
+
+def test_report_has_tables_goals_peers_and_conditions() -> None:
+    text = report.render(result(burn_down("forthwith", 1, 1000.0)), "result.json")
+    assert "| forthwith 1 | 1,000 | 1 | 1,000 |" in text
+    assert "- Absent : no such binary" in text
+    assert "- cores: 4" in text
+    short = report.in_short(result(burn_down("forthwith", 1, 1000.0)))
+    assert "forthwith 1 1,000" in short
