@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.errors import SetUpError
+from benchmarks.pythons import python_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,16 +49,17 @@ def _interpreter(peer: str) -> Path:
         return Path(sys.executable)
     environment = ENVIRONMENTS / peer
     python = environment / "bin" / "python"
-    wanted = fingerprint([sys.version.encode(), requirements.read_bytes()])
+    base = python_for(PEERS / peer)
+    wanted = fingerprint([base.build.encode(), requirements.read_bytes()])
     if not (python.exists() and _is_current(environment, wanted)):
-        _install_python(environment, python, requirements)
+        _install_python(environment, python, requirements, base.path)
         _stamp(environment).write_text(wanted)
     return python
 
 
-def _install_python(environment: Path, python: Path, requirements: Path) -> None:
+def _install_python(environment: Path, python: Path, requirements: Path, base: str) -> None:
     shutil.rmtree(environment, ignore_errors=True)
-    _run([sys.executable, "-m", "venv", str(environment)])
+    _run([base, "-m", "venv", str(environment)])
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     _run([*pip, "--no-deps", "--requirement", str(requirements)])
     _run([str(python), "-m", "pip", "--disable-pip-version-check", "check"])
