@@ -37,6 +37,12 @@ GOALS = (
     Goal("tasks", "cpu", 2.0),
 )
 RETRIES_SHARE = 0.4
+# What ten idle workers cost: less of each than any peer.
+IDLE = {
+    "transactions": "transactions_per_min",
+    "workers' CPU": "workers_cpu_s_per_min",
+    "server's CPU": "server_cpu_s_per_min",
+}
 
 
 def told(result: Result) -> Iterator[str]:
@@ -51,6 +57,25 @@ def told(result: Result) -> Iterator[str]:
             f"retries: {share:.0%} of a burn-down; goal {RETRIES_SHARE:.0%}"
             f"{_verdict(share, RETRIES_SHARE)}"
         )
+    yield from _idle_told(result)
+
+
+def _idle_told(result: Result) -> Iterator[str]:
+    """Yield how our idle workers compare with the most frugal peer's, for each thing they cost."""
+    for name, value in IDLE.items():
+        ours = table.median_of(result, "idle", "forthwith", value)
+        theirs = [
+            (found.median, entry.name)
+            for entry in result.peers
+            if entry.peer not in NOT_PEERS
+            and (found := table.median_of(result, "idle", entry.peer, value)) is not None
+        ]
+        if ours is not None and theirs:
+            least, peer = min(theirs)
+            yield (
+                f"idle {name} a minute: {ours.median:,.2f}, {peer} {least:,.2f}; goal: less"
+                f"{_verdict(least, ours.median)}"
+            )
 
 
 def _verdict(found: float, wanted: float) -> str:

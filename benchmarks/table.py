@@ -62,6 +62,12 @@ COLUMNS = {
         Column("before", "rss_before_mib", _tenths),
         Column("peak", "rss_peak_mib", _tenths),
     ],
+    "idle": [
+        Column("transactions", "transactions_per_min", _tenths),
+        Column("commands", "commands_per_min", _tenths),
+        Column("workers' CPU s", "workers_cpu_s_per_min", _hundredths),
+        Column("server's CPU s", "server_cpu_s_per_min", _hundredths),
+    ],
 }
 TITLES = {
     "burn_down": "burn_down: a full queue, one worker process, jobs per second",
@@ -71,6 +77,8 @@ TITLES = {
     "tasks": "tasks: 1 ms of async sleep, of sleep in a thread, of computation, jobs per second",
     "retries": "retries: every job fails once, jobs per second",
     "memory": "memory: the worker beside a long queue, resident set in MiB",
+    "idle": "idle: ten workers with nothing to do; a worker's transactions (Redis: commands) a minute, "
+    "and all workers' and the server's CPU seconds a minute",
 }
 # What the peers are compared by, and whether more of it is better.
 COMPARED = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.scenarios import burn_down, defers, memory, pickup, retries, steady, tasks
+from benchmarks.scenarios import burn_down, defers, idle, memory, pickup, retries, steady, tasks
 
 # In the order in which they run and are shown.
 SCENARIOS = {
@@ -13,4 +13,5 @@ SCENARIOS = {
     "tasks": tasks.SCENARIO,
     "retries": retries.SCENARIO,
     "memory": memory.SCENARIO,
+    "idle": idle.SCENARIO,
 }
