@@ -300,7 +300,11 @@ class TestWorkers:
         await run(bench.connection, "unregister_worker", worker_id=bench.worker_id)
         before = await bench.contents()
         renewed = await run(
-            bench.connection, "renew_lease", worker_id=bench.worker_id, lease_s=30.0
+            bench.connection,
+            "renew_lease",
+            worker_id=bench.worker_id,
+            lease_s=30.0,
+            renew_interval_s=None,
         )
         assert renewed == []
         await bench.worker.store.set_sleeping(bench.worker_id, sleeping=True)
@@ -312,7 +316,11 @@ class TestWorkers:
         await run(bench.connection, "expire_lease", worker_id=bench.worker_id)
         before = await bench.contents()
         assert not await run(
-            bench.connection, "renew_lease", worker_id=bench.worker_id, lease_s=30.0
+            bench.connection,
+            "renew_lease",
+            worker_id=bench.worker_id,
+            lease_s=30.0,
+            renew_interval_s=None,
         )
         assert await run(bench.connection, "unregister_worker", worker_id=bench.worker_id) == []
         assert await bench.contents() == before

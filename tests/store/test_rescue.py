@@ -83,7 +83,13 @@ class TestWhoIsGone:
         [job_id] = await defer(connection, new_job())
         await worker.claim()
         gone = await observed(connection, worker.worker_id)
-        await run(connection, "renew_lease", worker_id=worker.worker_id, lease_s=1.0)
+        await run(
+            connection,
+            "renew_lease",
+            worker_id=worker.worker_id,
+            lease_s=1.0,
+            renew_interval_s=None,
+        )
         assert await take_over(connection, gone) == []
         assert await status(connection, job_id) == "doing"
         assert await worker_ids(connection) == [worker.worker_id]
@@ -204,7 +210,16 @@ class TestWhoIsInTheWay:
             await defer(connection, new_job())
             assert await worker.claim() == []
             assert await worker.claim_suspect() == []
-            assert await run(connection, "renew_lease", worker_id=worker.worker_id, lease_s=1) == []
+            assert (
+                await run(
+                    connection,
+                    "renew_lease",
+                    worker_id=worker.worker_id,
+                    lease_s=1,
+                    renew_interval_s=None,
+                )
+                == []
+            )
         # What was not rescued yet is still its own to complete.
         assert await worker.succeed(*jobs) == {pinned}
 

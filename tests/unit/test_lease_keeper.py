@@ -31,6 +31,8 @@ class FakeLeases:
     holds_lock: bool = True
     session_is_lost: bool = False
     ids: int = 0
+    intervals_s: list[float] = field(default_factory=list)
+    """What each renewal has said about the next one."""
 
     async def register(self) -> int:
         await self._note("register")
@@ -38,7 +40,8 @@ class FakeLeases:
         self.is_known = True
         return self.ids
 
-    async def renew(self, worker_id: int) -> bool:
+    async def renew(self, worker_id: int, interval_s: float) -> bool:
+        self.intervals_s.append(interval_s)
         await self._note(f"renew {worker_id}")
         self.session_is_lost = False
         if self.fails:
@@ -76,9 +79,11 @@ async def keep() -> AsyncIterator[Callable[..., Any]]:
     """Start a keeper: `kept = await keep(store, renew_interval_s=60)`."""
     keepers = []
 
-    async def keep(store: FakeLeases, *, renew_interval_s: float = LONG_S) -> Kept:
+    async def keep(store: FakeLeases, *, renew_interval_s: float = LONG_S, **options: Any) -> Kept:
         lost: list[int] = []
-        keeper = LeaseKeeper(store, renew_interval_s=renew_interval_s, on_lost=lost.append)
+        keeper = LeaseKeeper(
+            store, renew_interval_s=renew_interval_s, on_lost=lost.append, **options
+        )
         keepers.append(keeper)
         await keeper.start()
         return Kept(keeper, store, lost)
@@ -169,3 +174,59 @@ async def test_stop_from_another_thread_needs_no_event_loop(keep: Any, wait_unti
     kept = await keep(FakeLeases())
     kept.keeper.stop_blocking(leaves_jobs=True, timeout_s=5.0)  # this loop is blocked meanwhile
     assert kept.store.calls == ["register", "unregister 1, True", "close"]
+
+
+class TestIdleness:
+    """A worker without jobs renews seldom, having said so; it says when that changes."""
+
+    async def test_idle_worker_renews_seldom_after_a_while(
+        self, keep: Any, wait_until: Any
+    ) -> None:
+        kept = await keep(FakeLeases(), renew_interval_s=0.02, lease_s=3600, is_idle=lambda: True)
+        await wait_until(lambda: kept.store.intervals_s[-1:] == [10.0])
+        assert set(kept.store.intervals_s[:-1]) == {0.02}
+        renewals = len(kept.store.intervals_s)
+        await asyncio.sleep(0.2)  # ten of the short intervals
+        assert len(kept.store.intervals_s) == renewals
+
+    async def test_worker_with_jobs_goes_on_renewing(self, keep: Any, wait_until: Any) -> None:
+        kept = await keep(FakeLeases(), renew_interval_s=0.01, lease_s=3600)
+        await wait_until(lambda: len(kept.store.intervals_s) > 20)
+        assert set(kept.store.intervals_s) == {0.01}
+
+    async def test_quickening_renews_at_once_and_says_so(self, keep: Any, wait_until: Any) -> None:
+        kept = await keep(FakeLeases(), renew_interval_s=0.02, lease_s=3600, is_idle=lambda: True)
+        await wait_until(lambda: kept.store.intervals_s[-1:] == [10.0])
+        renewals = len(kept.store.intervals_s)
+        kept.keeper.quicken()
+        await wait_until(lambda: len(kept.store.intervals_s) > renewals)
+        assert kept.store.intervals_s[renewals] == 0.02
+
+    async def test_who_quickens_it_while_it_decides_is_heard(
+        self, keep: Any, wait_until: Any
+    ) -> None:
+        def is_idle() -> bool:
+            kept.keeper.quicken()  # a job comes right after we were found idle, time and again
+            return True
+
+        kept = await keep(FakeLeases(), renew_interval_s=0.02, lease_s=3600, is_idle=is_idle)
+        await wait_until(lambda: len(kept.store.intervals_s) > 20)
+        assert set(kept.store.intervals_s) == {0.02}
+
+    async def test_short_lease_is_renewed_thrice_all_the_same(
+        self, keep: Any, wait_until: Any
+    ) -> None:
+        kept = await keep(FakeLeases(), renew_interval_s=0.01, lease_s=0.3, is_idle=lambda: True)
+        await wait_until(lambda: kept.store.intervals_s[-1:] == [pytest.approx(0.1)])
+
+    async def test_worker_that_was_taken_for_dead_renews_often_again(
+        self, keep: Any, wait_until: Any
+    ) -> None:
+        kept = await keep(FakeLeases(), renew_interval_s=0.02, lease_s=3600, is_idle=lambda: True)
+        await wait_until(lambda: kept.store.intervals_s[-1:] == [10.0])
+        renewals = len(kept.store.intervals_s)
+        kept.store.is_known = False
+        kept.store.session_is_lost = True
+        await wait_until(lambda: kept.lost == [1])
+        await wait_until(lambda: len(kept.store.intervals_s) > renewals + 1)
+        assert kept.store.intervals_s[renewals + 1] == 0.02

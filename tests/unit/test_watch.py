@@ -306,3 +306,39 @@ def test_nobody_who_renews_in_time_is_gone_whatever_the_clocks_and_connections_d
             observed.session += 1
         observed.change(is_expired=expired[number % len(expired)])
         assert observed.look() == []
+
+
+class TestIdleWorkers:
+    """They renew seldom: nobody needs to look often, and their word counts once they have renewed."""
+
+    @staticmethod
+    def pace(*seen: Sighting) -> float:
+        watch = Watch(renew_interval_s=1.0, lease_s=30.0)
+        watch.observe(Look(1, 100.0, 100.0, seen), observer_id=1)
+        return watch.usual_interval_s
+
+    def test_looks_are_as_frequent_as_the_most_frequent_of_the_others_renews(self) -> None:
+        us, other, third = (WORKER._replace(worker_id=n) for n in (1, 2, 3))
+        quiet = other._replace(renew_interval_s=10.0)
+        assert self.pace(us) == 10.0
+        assert self.pace(us, quiet) == 10.0
+        assert self.pace(us, quiet, third._replace(renew_interval_s=0.5)) == 0.5
+        assert self.pace(us, quiet._replace(renew_interval_s=60.0)) == 10.0
+        assert self.pace(us, quiet._replace(renew_interval_s=None)) == 0.0
+        assert self.pace(us, quiet._replace(has_ended=True)) == 0.0
+
+    def test_failed_look_makes_the_next_ones_frequent(self) -> None:
+        watch = Watch(renew_interval_s=1.0, lease_s=30.0)
+        watch.observe(Look(1, 100.0, 100.0, [WORKER._replace(worker_id=1)]), observer_id=1)
+        watch.interrupt()
+        assert watch.usual_interval_s == 0.0
+
+    def test_observer_that_renews_seldom_must_renew_before_it_judges(self) -> None:
+        watch = Watch(renew_interval_s=1.0, lease_s=30.0)
+        us = WORKER._replace(worker_id=1, server_age_s=1e6, renew_interval_s=10.0)
+        dead = us._replace(worker_id=2, renew_interval_s=1.0, has_session=False)
+        seen = [watch.observe(Look(1, s, s, [us, dead]), 1) for s in (100.0, 102.5, 103.0, 104.0)]
+        assert seen == [[], [], [], []], "perhaps nobody can renew: we have not tried"
+        renewed = us._replace(last_seen=NOON + datetime.timedelta(seconds=1))
+        gone = watch.observe(Look(1, 104.5, 104.5, [renewed, dead]), 1)
+        assert [each.worker_id for each in gone] == [2]

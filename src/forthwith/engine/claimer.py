@@ -84,6 +84,8 @@ class Claimer:
             0  # claims in a row that came to nothing, since the last wait without a hint
         )
         self._stopping = False
+        self.is_asleep = False
+        """Waits for something to claim. Read from other threads."""
         self._asked_for_notify = False
         self._open_defers_s = 0.0  # for how long to sleep while there are any; 0: there are none
         self._busy_since_s: float | None = None
@@ -248,6 +250,7 @@ class Claimer:
             return
         self._runners.expect(jobs)
         self._buffer.put(jobs)
+        self._lease.quicken()
 
     async def _rest(self) -> None:
         """There is nothing to claim: leave, if the worker does not wait; else sleep until woken."""
@@ -283,12 +286,20 @@ class Claimer:
         ):  # hint upon hint comes to nothing: follow them at our pace
             pause_s = min(self._next_look_s - time.monotonic(), FRUITLESS_PAUSE_MAX_S)
             await asyncio.sleep(max(pause_s, 0.0))
+        is_poll = wait_s == self._polling_interval_s
+        self.is_asleep = True
         try:
             async with asyncio.timeout(wait_s):
                 await self._hint.wait()
         except TimeoutError:
             self._fruitless = 0
             self.hint()
+        else:
+            is_poll = False
+        finally:
+            self.is_asleep = False
+        if not is_poll:
+            self._lease.quicken()  # before the claim: from then on a death matters
 
     async def _stay_quiet(self) -> None:
         """A worker that has been busy for a while looks often enough: it needs no notification."""

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LEAVE_STEP_S = 1.0
+QUIET_AFTER_INTERVALS = 5.0
+"""After so many intervals without a job the worker renews less often: nobody waits for what it has."""
+QUIET_INTERVAL_S = 10.0
+QUIET_SHARE_OF_LEASE = 1 / 3
 
 
 class LeaseKeeper:
@@ -35,9 +39,18 @@ class LeaseKeeper:
         renew_interval_s: float,
         on_lost: Callable[[int], None],
         lease_s: float = 30.0,
+        is_idle: Callable[[], bool] = lambda: False,
     ) -> None:
+        """Renew every `renew_interval_s` seconds, and less often while `is_idle`, asked in the thread."""
         self._store = store
         self._renew_interval_s = renew_interval_s
+        self._quiet_interval_s = max(
+            renew_interval_s, min(QUIET_INTERVAL_S, QUIET_SHARE_OF_LEASE * lease_s)
+        )
+        self._interval_s = renew_interval_s
+        self._is_idle = is_idle
+        self._busy_until_s = time.monotonic()
+        self._quickened = asyncio.Event()
         self._lease_s = lease_s
         self._valid_until_s = 0.0
         self._on_lost = on_lost
@@ -60,6 +73,12 @@ class LeaseKeeper:
         have not been told yet: others may have the jobs that it covers.
         """
         return worker_id == self.worker_id and time.monotonic() < self._valid_until_s
+
+    def quicken(self) -> None:
+        """Renew often from now on, and say so: jobs may be claimed, or others watched. From any thread."""
+        if self._interval_s > self._renew_interval_s and self._loop is not None:
+            with suppress(RuntimeError):  # its loop has ended, and so has the lease
+                self._loop.call_soon_threadsafe(self._quickened.set)
 
     async def start(self) -> None:
         """Register, then keep the lease in the background. Raises what registering raises."""
@@ -116,6 +135,7 @@ class LeaseKeeper:
             self._registered.set_exception(error)
             return
         self._valid_until_s = started_s + self._lease_s
+        self._busy_until_s = started_s
         self._registered.set_result(None)
         wait_s = self._renew_interval_s
         while not await self._stopped_within(wait_s):
@@ -138,6 +158,7 @@ class LeaseKeeper:
         """Wait until the next renewal is due. The loss of the session makes it due at once."""
         waits = [
             asyncio.create_task(self._stop.wait()),
+            asyncio.create_task(self._quickened.wait()),
             asyncio.create_task(self._store.disturbed()),
         ]
         await asyncio.wait(waits, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
@@ -145,17 +166,31 @@ class LeaseKeeper:
         return self._stop.is_set()
 
     def _until_next(self, started_s: float) -> float:
-        wait_s = max(0.0, self._renew_interval_s - (self._now_s() - started_s))
+        wait_s = max(0.0, self._interval_s - (self._now_s() - started_s))
         if self._store.holds_lock:
             self._backoff.reset()
             return wait_s
         return min(wait_s, self._backoff.next_s())  # until the server has ended the old session
 
+    def _next_interval_s(self) -> float:
+        """Decide in how many seconds to renew again; this renewal says so to whoever watches us."""
+        now_s = time.monotonic()
+        # First this: who wakes up while we decide either is seen to be awake, or sees that it matters.
+        self._interval_s = self._quiet_interval_s
+        if self._quickened.is_set() or not self._is_idle():
+            self._busy_until_s = now_s
+        self._quickened.clear()
+        is_quiet = now_s - self._busy_until_s >= QUIET_AFTER_INTERVALS * self._renew_interval_s
+        self._interval_s = self._quiet_interval_s if is_quiet else self._renew_interval_s
+        return self._interval_s
+
     async def _renew(self) -> None:
-        if await self._store.renew(self.worker_id):
+        if await self._store.renew(self.worker_id, self._next_interval_s()):
             return
         lost = self.worker_id
         self.worker_id = await self._store.register()
+        self._interval_s = self._renew_interval_s
+        self._busy_until_s = time.monotonic()
         logger.error(
             "LeaseLost: worker %d was taken for dead and its jobs were rescued; going on as worker %d",
             lost,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ABORT_PAYLOAD = "abort"
+WORKERS_PAYLOAD = "workers"
 QUEUE_PREFIX = "queue:"
 
 
@@ -34,11 +35,13 @@ class Listener:
         queues: Collection[str] | None,
         on_job: Callable[[str | None], None],
         on_abort: Callable[[], None],
+        on_worker: Callable[[], None],
     ) -> None:
         self._store = store
         self._queues = queues
         self._on_job = on_job
         self._on_abort = on_abort
+        self._on_worker = on_worker
         self._backoff = Backoff()
 
     async def run(self) -> None:
@@ -60,10 +63,14 @@ class Listener:
         self._backoff.reset()
         self._on_job(None)  # what came while nobody listened
         self._on_abort()
+        self._on_worker()
 
     def _hear(self, payload: str) -> None:
         if payload == ABORT_PAYLOAD:
             self._on_abort()
+            return
+        if payload == WORKERS_PAYLOAD:
+            self._on_worker()
             return
         queue = payload.removeprefix(QUEUE_PREFIX)
         if queue == payload or len(queue) > NAME_CHARACTERS_MAX:

@@ -169,7 +169,8 @@ class LeaseStore(Protocol):
 
     async def register(self) -> int: ...
 
-    async def renew(self, worker_id: int) -> bool: ...
+    async def renew(self, worker_id: int, interval_s: float) -> bool:
+        """Extend the lease, and say in how many seconds the next renewal comes. False: it was lost."""
 
     async def unregister(self, worker_id: int, *, leaves_jobs: bool) -> None: ...
 

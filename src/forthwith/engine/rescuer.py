@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from forthwith.errors import ConnectorException
@@ -23,7 +24,10 @@ LOGGED_MAX = 20
 
 
 class Rescuer:
-    """Looks at the workers about every `interval_s` seconds, and sooner where one is silent."""
+    """Looks at the workers about every `interval_s` seconds, and sooner where one is silent.
+
+    Where all others are idle it looks less often, if it is `notified` when one of them wakes up.
+    """
 
     def __init__(
         self,
@@ -32,32 +36,50 @@ class Rescuer:
         *,
         worker_id: Callable[[], int],
         interval_s: float,
+        notified: bool,
+        on_doubt: Callable[[], None],
         on_rescued: Callable[[], None],
     ) -> None:
         self._store = store
         self._watch = watch
         self._worker_id = worker_id
         self._interval_s = interval_s
+        self._notified = notified
+        self._on_doubt = on_doubt
         self._on_rescued = on_rescued
+        self._hint = asyncio.Event()
+
+    def hint(self) -> None:
+        """Say that a worker may be there that was not, or was idle: look soon."""
+        self._hint.set()
 
     async def run(self) -> None:
         """Sweep until cancelled."""
         while True:
-            await asyncio.sleep(self._pause_s())
+            await self._pause()
             try:
                 await self._sweep()
             except ConnectorException as error:
                 self._watch.interrupt()
                 logger.debug("Could not sweep for dead workers: %s", error)
 
-    def _pause_s(self) -> float:
-        """Return how long to wait; not the same for all, so that they do not sweep all at once."""
-        usual_s = self._interval_s * random.uniform(0.75, 1.25)
+    async def _pause(self) -> None:
+        """Wait until the next look is due; not as long as others do, so that we do not look all at once."""
+        share = random.uniform(0.75, 1.25)
+        soon_s = self._interval_s * share
         sooner_s = self._watch.next_look_in_s(time.monotonic())
-        return usual_s if sooner_s is None else min(usual_s, sooner_s)
+        await asyncio.sleep(soon_s if sooner_s is None else min(soon_s, sooner_s))
+        left_s = self._watch.usual_interval_s * share - soon_s
+        if self._notified and sooner_s is None and left_s > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
+                    await self._hint.wait()
+        self._hint.clear()
 
     async def _sweep(self) -> None:
         doubted_ids = self._watch.doubted_ids(time.monotonic())
+        if doubted_ids:
+            self._on_doubt()
         look = await self._store.look_at_workers(doubted_ids)
         gone = self._watch.observe(look, self._worker_id())
         if gone:

@@ -30,6 +30,8 @@ PATIENCE_S = 5.0
 SLOW_LOOK_S = 2.0
 """A look that took longer is such a break: renewals hung as it did."""
 LOOK_AGAIN_S = 0.1
+QUIET_S = 10.0
+"""How often to look, at the least, when those who are there renew seldom: they have no jobs."""
 
 
 class Sighting(NamedTuple):
@@ -92,7 +94,7 @@ class Watch:
     the intervals in which it renews) and has no session; or when it is silent and its lease has expired
     by the database's clock; or when it is silent for as long as a lease, whatever that clock says.
     Silence proves nothing while the observer cannot renew either: a full disk silences everybody, and
-    refused renewals end sessions.
+    refused renewals end sessions. So an observer that renews seldom must renew before it may judge.
     """
 
     def __init__(self, *, renew_interval_s: float, lease_s: float) -> None:
@@ -103,11 +105,15 @@ class Watch:
         self._session: int | None = None
         self._has_broken = False
         self._patient_until_s = 0.0
+        self._own_silent_s = 0.0
+        self.usual_interval_s = 0.0
+        """How often to look: as often as the most frequent of the others renews."""
 
     def interrupt(self) -> None:
         """A look failed: what was seen before it counts no more."""
         self._session = None
         self._has_broken = True
+        self.usual_interval_s = 0.0
 
     def doubted_ids(self, now_s: float) -> list[int]:
         """The workers whose session the next look shall ask for."""
@@ -123,7 +129,12 @@ class Watch:
         self._silences = {
             sighting.worker_id: self._silence_of(sighting, look) for sighting in look.sightings
         }
+        self.usual_interval_s = min(
+            (_watched_every_s(found) for found in look.sightings if found.worker_id != observer_id),
+            default=QUIET_S,
+        )
         own = self._silences.get(observer_id)
+        self._own_silent_s = 0.0 if own is None else own.silent_s
         if own is not None and own.silent_s >= own.missing_after_s:
             self._be_patient(look, FIRST_PATIENCE_S)
         return [
@@ -191,7 +202,7 @@ class Watch:
         ):
             return "expired"
         if (
-            silence.silent_s >= silence.missing_after_s
+            silence.silent_s >= silence.missing_after_s > self._own_silent_s
             and silence.lockless_since_s is not None
             and look.asked_s - silence.lockless_since_s >= LOCKLESS_S_MIN
         ):
@@ -208,3 +219,10 @@ class Watch:
             missing_s,
             max(silence.since_s + silence.lease_s, self._patient_until_s),
         ]
+
+
+def _watched_every_s(sighting: Sighting) -> float:
+    """How often to look at that worker. Who has ended, or does not say how often it renews: always."""
+    if sighting.has_ended or sighting.renew_interval_s is None:
+        return 0.0
+    return min(sighting.renew_interval_s, QUIET_S)

@@ -104,6 +104,7 @@ class Worker:
             renew_interval_s=settings.renew_interval_s,
             lease_s=settings.lease_s,
             on_lost=lambda worker_id: self._in_loop(self._drop_lost, worker_id),
+            is_idle=self._is_idle,
         )
         self._claimer = Claimer(
             store=store,
@@ -124,6 +125,8 @@ class Worker:
             Watch(renew_interval_s=settings.renew_interval_s, lease_s=settings.lease_s),
             worker_id=lambda: self.worker_id,
             interval_s=settings.sweep_interval_s,
+            notified=settings.listen_notify,
+            on_doubt=self._lease.quicken,
             on_rescued=self._claimer.hint,
         )
         self._scheduler = Scheduler(defer_periodically)
@@ -272,8 +275,14 @@ class Worker:
                 queues=self.settings.queues,
                 on_job=self._claimer.hint,
                 on_abort=self._aborter.hint,
+                on_worker=self._rescuer.hint,
             ).run
         return beside
+
+    def _is_idle(self) -> bool:
+        """Whether we have no jobs, nor ask for any. Called from the lease keeper's thread."""
+        has_jobs = self._runners.running or len(self._buffer) or self._completer.backlog
+        return self._claimer.is_asleep and not has_jobs
 
     def _drop_lost(self, worker_id: int) -> None:
         """Our lease was lost: what it covered and has not started belongs to others now."""

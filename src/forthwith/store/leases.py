@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from forthwith.database.line import Line
 from forthwith.store.own_session import OWN_SESSION
-from forthwith.store.statements import DEFAULT_SCHEMA, statements
+from forthwith.store.statements import DEFAULT_SCHEMA, channel_of, statements
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +43,7 @@ class PostgresLeases:
             connect_limit_s=lease_s / 2,
         )
         self._statements = statements(schema)
+        self._channel = channel_of(schema)
         self._registration = {
             "name": name,
             "host": socket.gethostname(),
@@ -53,6 +54,7 @@ class PostgresLeases:
             "renew_interval_s": renew_interval_s,
         }
         self._lease_s = lease_s
+        self._renew_interval_s = self._said_interval_s = renew_interval_s
         # Of the session that holds the lock.
         self._locked_by: psycopg.AsyncConnection[Any] | None = None
 
@@ -68,17 +70,30 @@ class PostgresLeases:
             assert row is not None
             worker_id, locked = row
             self._locked_by = connection if locked else None
+            self._said_interval_s = self._renew_interval_s
+            await self._row(connection, "tell_watchers", channel=self._channel)
             return int(worker_id)
 
-    async def renew(self, worker_id: int) -> bool:
-        """Extend the lease. False: the worker was taken for dead."""
+    async def renew(self, worker_id: int, interval_s: float | None = None) -> bool:
+        """Extend the lease, and say when the next renewal comes. False: the worker was taken for dead.
+
+        Who renews more often than he has said before may claim jobs, and tells the others to watch.
+        """
         async with self._line.use() as connection:
             if self._locked_by is not connection:  # a new session; the old one may linger
                 row = await self._row(connection, "hold_worker_lock", worker_id=worker_id)
                 self._locked_by = connection if row is not None and row[0] else None
             row = await self._row(
-                connection, "renew_lease", worker_id=worker_id, lease_s=self._lease_s
+                connection,
+                "renew_lease",
+                worker_id=worker_id,
+                lease_s=self._lease_s,
+                renew_interval_s=interval_s,
             )
+            if interval_s is not None and row is not None:
+                said_s, self._said_interval_s = self._said_interval_s, interval_s
+                if said_s is not None and interval_s < said_s:
+                    await self._row(connection, "tell_watchers", channel=self._channel)
             return row is not None
 
     async def unregister(self, worker_id: int, *, leaves_jobs: bool) -> None:
