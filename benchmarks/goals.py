@@ -9,7 +9,7 @@ from benchmarks import table
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from benchmarks.results import Result
+    from benchmarks.results import Result, Spread
 
 NOT_PEERS = ("forthwith", "raw_sql")
 
@@ -37,6 +37,9 @@ GOALS = (
     Goal("tasks", "cpu", 2.0),
 )
 RETRIES_SHARE = 0.4
+# Of as many times the rate of one process as there are processes, unless the cores are saturated.
+LINEAR_SHARE = 0.8
+SATURATED_SHARE = 0.9
 # What ten idle workers cost: less of each than any peer.
 IDLE = {
     "transactions": "transactions_per_min",
@@ -57,7 +60,33 @@ def told(result: Result) -> Iterator[str]:
             f"retries: {share:.0%} of a burn-down; goal {RETRIES_SHARE:.0%}"
             f"{_verdict(share, RETRIES_SHARE)}"
         )
+    yield from _processes_told(result)
     yield from _idle_told(result)
+
+
+def _processes_told(result: Result) -> Iterator[str]:
+    """Yield how far several processes come, and whether it is the cores that stop them."""
+    for variant in table.variants(result, "processes"):
+        share, cores, busy = (
+            table.median_of(result, "processes", "forthwith", value, variant)
+            for value in ("share_of_linear", "cores", "cores_busy")
+        )
+        if share is None:
+            continue
+        saturated = cores and busy and busy.median >= SATURATED_SHARE * cores.median
+        yield (
+            f"processes {variant}: {share.median:.0%} of linear; goal {LINEAR_SHARE:.0%}"
+            f"{' until cores saturate' if saturated else ''}"
+            f"{'' if saturated else _verdict(share.median, LINEAR_SHARE)}"
+            f"{_busy(cores, busy, saturated=bool(saturated))}"
+        )
+
+
+def _busy(cores: Spread | None, busy: Spread | None, *, saturated: bool) -> str:
+    if cores is None or busy is None:
+        return ""
+    said = f"; {busy.median:.1f} of {cores.median:.0f} cores busy"
+    return f"{said}: saturated" if saturated else f"{said}: not saturated"
 
 
 def _idle_told(result: Result) -> Iterator[str]:

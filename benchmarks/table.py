@@ -38,6 +38,10 @@ def _hundredths(value: float) -> str:
     return f"{value:,.2f}"
 
 
+def _percent(value: float) -> str:
+    return f"{value:.0%}"
+
+
 COLUMNS = {
     "burn_down": [
         Column("run", "jobs_per_s", _whole),
@@ -56,6 +60,13 @@ COLUMNS = {
     ],
     "defers": [Column("deferred", "deferred_per_s", _whole)],
     "tasks": [Column("jobs/s", "jobs_per_s", _whole), Column("processes", "processes", _whole)],
+    "processes": [
+        Column("jobs/s", "jobs_per_s", _whole),
+        Column("linear", "share_of_linear", _percent),
+        Column("busy", "cores_busy", _hundredths),
+        Column("server", "cores_server", _hundredths),
+        Column("workers", "cores_workers", _hundredths),
+    ],
     "retries": [Column("jobs/s", "jobs_per_s", _whole)],
     "memory": [
         Column("drained", "drained", _whole),
@@ -75,6 +86,8 @@ TITLES = {
     "pickup": "pickup: from defer to start, idle worker, in milliseconds",
     "defers": "defers: jobs deferred per second, by callers at once or jobs in a batch",
     "tasks": "tasks: 1 ms of async sleep, of sleep in a thread, of computation, jobs per second",
+    "processes": "processes: a full queue, one to four worker processes, jobs per second; "
+    "cores busy in all, with the server, with the workers",
     "retries": "retries: every job fails once, jobs per second",
     "memory": "memory: the worker beside a long queue, resident set in MiB",
     "idle": "idle: ten workers with nothing to do; a worker's transactions (Redis: commands) a minute, "
@@ -87,6 +100,7 @@ COMPARED = {
     "pickup": ("p50_ms", False),
     "defers": ("deferred_per_s", True),
     "tasks": ("jobs_per_s", True),
+    "processes": ("jobs_per_s", True),
     "retries": ("jobs_per_s", True),
 }
 

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from benchmarks.scenarios import burn_down, defers, idle, memory, pickup, retries, steady, tasks
+from benchmarks.scenarios import (
+    burn_down,
+    defers,
+    idle,
+    memory,
+    pickup,
+    processes,
+    retries,
+    steady,
+    tasks,
+)
 
 # In the order in which they run and are shown.
 SCENARIOS = {
@@ -11,6 +21,7 @@ SCENARIOS = {
     "pickup": pickup.SCENARIO,
     "defers": defers.SCENARIO,
     "tasks": tasks.SCENARIO,
+    "processes": processes.SCENARIO,
     "retries": retries.SCENARIO,
     "memory": memory.SCENARIO,
     "idle": idle.SCENARIO,
