@@ -14,7 +14,9 @@ import psycopg
 from psycopg import sql
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from forthwith.database.embedded import EmbeddedServer
 
 HOME = Path(__file__).parent.parent / ".forthwith" / "bench"
 SETTINGS = (
@@ -37,6 +39,8 @@ class Server:
 
     url: str
     kind: str
+    # Stops it as in a crash, and starts it again; None if it is not ours.
+    restart: Callable[[], None] | None = None
 
     @contextlib.contextmanager
     def database(self) -> Iterator[str]:
@@ -79,9 +83,14 @@ def open_server(url: str | None) -> Iterator[Server]:
 
     embedded = open_embedded(HOME)
     try:
-        yield Server(embedded.url, "embedded")
+        yield Server(embedded.url, "embedded", lambda: _restart(embedded))
     finally:
         embedded.close()
+
+
+def _restart(embedded: EmbeddedServer) -> None:
+    embedded.stop("immediate")
+    embedded.start()
 
 
 def prepare(database: str) -> None:

@@ -73,6 +73,15 @@ COLUMNS = {
         Column("before", "rss_before_mib", _tenths),
         Column("peak", "rss_peak_mib", _tenths),
     ],
+    "faults": [
+        Column("jobs/s", "jobs_per_s", _whole),
+        Column("of peace", "share_of_peace", _percent),
+        Column("recovery", "recovery_s", _hundredths),
+        Column("drained", "drained_s", _tenths),
+        Column("lost", "lost", _whole),
+        Column("left", "unfinished", _whole),
+        Column("twice", "second_runs", _whole),
+    ],
     "idle": [
         Column("transactions", "transactions_per_min", _tenths),
         Column("commands", "commands_per_min", _tenths),
@@ -90,6 +99,8 @@ TITLES = {
     "cores busy in all, with the server, with the workers",
     "retries": "retries: every job fails once, jobs per second",
     "memory": "memory: the worker beside a long queue, resident set in MiB",
+    "faults": "faults: steady at half load, a worker killed every 2 s, one restart of PostgreSQL; "
+    "seconds to the first job after it, and until all were done",
     "idle": "idle: ten workers with nothing to do; a worker's transactions (Redis: commands) a minute, "
     "and all workers' and the server's CPU seconds a minute",
 }

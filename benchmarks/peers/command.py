@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 Kind = Literal["noop", "io", "thread", "cpu", "fail_once"]
 # The method of a deferrer that each mode of the command `defers` calls.
 MODES = {"single": "singles", "transaction": "transactions"}
+# A patient producer waits for so long before it opens anew.
+PATIENCE_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,22 +187,57 @@ async def _defers(peer: Peer, arguments: argparse.Namespace) -> None:
 async def _produce(peer: Peer, arguments: argparse.Namespace) -> None:
     """Defer batch after batch; with a rate, each batch waits for its turn."""
     times = array.array("q", bytes(8 * arguments.jobs))
-    produced = 0
-    async with peer.deferrer(arguments.database) as deferrer:
-        began_ns = time.monotonic_ns()
-        until_ns = began_ns + int(arguments.seconds * 1e9)
-        for numbers in batches(arguments.jobs, arguments.batch_size):
-            await _turn(began_ns, numbers[0], arguments.rate)
-            now_ns = time.monotonic_ns()
-            if now_ns >= until_ns:
-                break
-            for number in numbers:
-                times[number] = now_ns
-            await deferrer.batch(arguments.kind, numbers)
-            produced += len(numbers)
-        ended_ns = time.monotonic_ns()
+    turns = Turns(arguments)
+    while not turns.over:
+        try:
+            async with peer.deferrer(arguments.database) as deferrer:
+                turns.begin()
+                await _take(turns, deferrer, arguments.kind, times)
+        except Exception:
+            if not arguments.patient:
+                raise
+            await asyncio.sleep(PATIENCE_S)
     await asyncio.to_thread(Path(arguments.times).write_bytes, times.tobytes())
-    emit("produced", jobs=produced, began_ns=began_ns, ended_ns=ended_ns)
+    emit("produced", jobs=turns.taken, began_ns=turns.began_ns, ended_ns=turns.ended_ns)
+
+
+class Turns:
+    """The batches of a producer, each when its turn comes, until the time is over."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.began_ns = self.ended_ns = self.taken = 0
+        self._duration_ns = int(arguments.seconds * 1e9)
+        self._rate = arguments.rate
+        self._batches = batches(arguments.jobs, arguments.batch_size)
+
+    @property
+    def over(self) -> bool:
+        """Whether no batch is to come."""
+        return bool(self.ended_ns)
+
+    def begin(self) -> None:
+        """Start the clock, at the first call."""
+        self.began_ns = self.began_ns or time.monotonic_ns()
+
+    async def next(self) -> range | None:
+        """Wait for the next batch; None when all is over."""
+        numbers = next(self._batches, None)
+        if numbers is not None:
+            await _turn(self.began_ns, numbers[0], self._rate)
+        if numbers is None or time.monotonic_ns() >= self.began_ns + self._duration_ns:
+            self.ended_ns = time.monotonic_ns()
+            return None
+        self.taken = numbers.stop
+        return numbers
+
+
+async def _take(turns: Turns, deferrer: Deferrer, kind: Kind, times: array.array[int]) -> None:
+    """Defer what comes; `times` keeps those that were answered."""
+    while (numbers := await turns.next()) is not None:
+        now_ns = time.monotonic_ns()
+        await deferrer.batch(kind, numbers)
+        for number in numbers:
+            times[number] = now_ns
 
 
 async def _turn(began_ns: int, number: int, rate: float) -> None:
@@ -248,6 +285,7 @@ def _parser() -> argparse.ArgumentParser:
     added["produce"].add_argument("--seconds", type=float, required=True)
     added["produce"].add_argument("--rate", type=float, default=0.0)
     added["produce"].add_argument("--times", type=Path, required=True)
+    added["produce"].add_argument("--patient", action="store_true")
     work = added["work"]
     work.add_argument("--target", type=int, required=True)
     work.add_argument("--processes", type=int, default=0)

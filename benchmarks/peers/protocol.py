@@ -12,7 +12,9 @@ environment of its own, so this module uses the standard library alone. The comm
                                         defers N jobs one by one, from C callers at once; in mode
                                         "transaction" each in a transaction of the caller's
     produce  --seconds S --batch-size B --rate R --jobs MAX --times FILE
-                                        defers for S seconds, at R jobs a second (0: as fast as it can)
+                                        defers for S seconds, at R jobs a second (0: as fast as it can);
+                                        with --patient (Python) it opens anew when a defer fails,
+                                        and goes on with the next batch
     work     --jobs N --target T --concurrency C --processes P [--announce] [--times FILE]
                                         one worker, until T jobs are done; with --until-stopped it says
                                         "ready" and works until SIGTERM

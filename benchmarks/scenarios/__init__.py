@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks.scenarios import (
     burn_down,
     defers,
+    faults,
     idle,
     memory,
     pickup,
@@ -24,5 +25,6 @@ SCENARIOS = {
     "processes": processes.SCENARIO,
     "retries": retries.SCENARIO,
     "memory": memory.SCENARIO,
+    "faults": faults.SCENARIO,
     "idle": idle.SCENARIO,
 }

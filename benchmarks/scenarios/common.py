@@ -237,10 +237,15 @@ async def produce(
     seconds: float,
     batch_size: int,
     rate: float = 0.0,
+    patient: bool = False,
 ) -> dict[str, Any]:
-    """Defer for some seconds, in batches, at a rate (0: as fast as it can), at most `jobs`."""
+    """Defer for some seconds, in batches, at a rate (0: as fast as it can), at most `jobs`.
+
+    A `patient` producer goes on when a defer fails; `times` has the jobs whose defer was answered.
+    """
     sizes = ["--jobs", str(jobs), "--batch-size", str(batch_size), "--seconds", str(seconds)]
     arguments = ["produce", *sizes, "--rate", str(rate), "--times", str(times)]
+    arguments += ["--patient"] if patient else []
     async with contender.start(*arguments, database=database) as process:
         produced = await process.expect("produced", seconds + LOAD_TIMEOUT_S)
         await process.ended(SHORT_TIMEOUT_S)
