@@ -61,6 +61,7 @@ def told(result: Result) -> Iterator[str]:
             f"{_verdict(share, RETRIES_SHARE)}"
         )
     yield from _processes_told(result)
+    yield from _faults_told(result)
     yield from _idle_told(result)
 
 
@@ -87,6 +88,22 @@ def _busy(cores: Spread | None, busy: Spread | None, *, saturated: bool) -> str:
         return ""
     said = f"; {busy.median:.1f} of {cores.median:.0f} cores busy"
     return f"{said}: saturated" if saturated else f"{said}: not saturated"
+
+
+def _faults_told(result: Result) -> Iterator[str]:
+    """Yield what faults cost us; no job may be lost, or left to do."""
+    kept, recovery, gone, left = (
+        table.median_of(result, "faults", "forthwith", value)
+        for value in ("share_of_peace", "recovery_s", "lost", "unfinished")
+    )
+    if kept is None or gone is None or left is None:
+        return
+    recovered = f", first job {recovery.median:.1f} s after the restart" if recovery else ""
+    verdict = ": **not reached**" if gone.high or left.high else ""
+    yield (
+        f"faults: {kept.median:.0%} of the pace in peace{recovered}, {gone.high:,.0f} jobs lost, "
+        f"{left.high:,.0f} left; goal: none lost or left{verdict}"
+    )
 
 
 def _idle_told(result: Result) -> Iterator[str]:

@@ -123,7 +123,13 @@ def notes(result: Result) -> list[str]:
         for peer in result.peers
         if peer.unavailable
     ]
-    return [*absent, *result.problems()]
+    stuck = [
+        f"{run.scenario}, {run.peer}, round {run.round}: {run.values['unfinished']:,.0f} jobs of killed "
+        "workers were not finished a minute after the end"
+        for run in result.runs
+        if run.values.get("unfinished")
+    ]
+    return [*absent, *stuck, *result.problems()]
 
 
 def tables(result: Result) -> list[Table]:
