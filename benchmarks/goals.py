@@ -98,7 +98,7 @@ def _faults_told(result: Result) -> Iterator[str]:
     )
     if kept is None or gone is None or left is None:
         return
-    recovered = f", first job {recovery.median:.1f} s after the restart" if recovery else ""
+    recovered = f", jobs again {recovery.median:.1f} s after the restart" if recovery else ""
     verdict = ": **not reached**" if gone.high or left.high else ""
     yield (
         f"faults: {kept.median:.0%} of the pace in peace{recovered}, {gone.high:,.0f} jobs lost, "

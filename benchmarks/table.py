@@ -100,7 +100,7 @@ TITLES = {
     "retries": "retries: every job fails once, jobs per second",
     "memory": "memory: the worker beside a long queue, resident set in MiB",
     "faults": "faults: steady at half load, a worker killed every 2 s, one restart of PostgreSQL; "
-    "seconds to the first job after it, and until all were done",
+    "seconds until a job ran that was deferred after it, and from the end until all were done",
     "idle": "idle: ten workers with nothing to do; a worker's transactions (Redis: commands) a minute, "
     "and all workers' and the server's CPU seconds a minute",
 }
@@ -116,6 +116,13 @@ COMPARED = {
 }
 
 
+# What a reader must hear of a peer, although it is a figure of that peer and no error of the run.
+FAULTS = {
+    "lost": "lost when workers were killed",
+    "unfinished": "of killed workers not finished a minute after the end",
+}
+
+
 def notes(result: Result) -> list[str]:
     """What a reader of the tables must not miss: who is not in them, and what went wrong."""
     absent = [
@@ -123,13 +130,13 @@ def notes(result: Result) -> list[str]:
         for peer in result.peers
         if peer.unavailable
     ]
-    stuck = [
-        f"{run.scenario}, {run.peer}, round {run.round}: {run.values['unfinished']:,.0f} jobs of killed "
-        "workers were not finished a minute after the end"
+    faults = [
+        f"{run.scenario}, {run.peer}, round {run.round}: {run.values[value]:,.0f} jobs {words}"
         for run in result.runs
-        if run.values.get("unfinished")
+        for value, words in FAULTS.items()
+        if run.values.get(value)
     ]
-    return [*absent, *stuck, *result.problems()]
+    return [*absent, *faults, *result.problems()]
 
 
 def tables(result: Result) -> list[Table]:

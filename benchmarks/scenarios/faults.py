@@ -45,6 +45,7 @@ KILL_INTERVAL_S = 2.0
 # So long after the end jobs may still be finished.
 PATIENCE_S = 60.0
 LOOK_INTERVAL_S = 0.25
+OURS = "forthwith"
 
 
 class Outage(NamedTuple):
@@ -88,11 +89,7 @@ async def run(contender: Contender, plan: Plan, database: str, number: int) -> R
         hit = await _under(contender, plan, second, rate, seconds, faults=True)
     values = {"rate": rate, **fault_values(hit, calm, history=contender.history)}
     jobs = sum(map(bool, hit.acknowledged))
-    wrong = [
-        f"{gone} jobs lost {when}"
-        for when, outcome in (("in peace", calm), ("under faults", hit))
-        if (gone := lost(outcome, history=contender.history))
-    ]
+    wrong = complaints(hit, calm, contender)
     return Run("faults", "", contender.peer, number, jobs, values, problems=wrong)
 
 
@@ -226,7 +223,7 @@ def fault_values(hit: Outcome, calm: Outcome, *, history: bool) -> dict[str, flo
         "jobs_per_s": rate,
         "jobs_per_s_in_peace": in_peace,
         **({"share_of_peace": rate / in_peace} if in_peace else {}),
-        **(recovery_values(hit.outage, hit.started) if hit.outage else {}),
+        **(recovery_values(hit.outage, hit.acknowledged, starts) if hit.outage else {}),
         "kills": float(hit.kills),
         "ended_by_themselves": float(hit.ended_by_themselves),
         "drained_s": hit.drained_s,
@@ -236,12 +233,16 @@ def fault_values(hit: Outcome, calm: Outcome, *, history: bool) -> dict[str, flo
     }
 
 
-def recovery_values(outage: Outage, started: list[list[int]]) -> dict[str, float]:
-    """Seconds without a server, and from its return to the first job that began; none: no value."""
+def recovery_values(outage: Outage, acknowledged: list[int], starts: list[int]) -> dict[str, float]:
+    """Seconds without a server, and from its return until a job ran that was deferred since.
+
+    Jobs of before tell nothing: a worker may have them in memory. Without such a job no value.
+    """
     values = {"outage_s": (outage.up_ns - outage.down_ns) / 1e9}
-    after = [at_ns for times in started for at_ns in times if at_ns >= outage.up_ns]
-    if after:
-        values["recovery_s"] = (min(after) - outage.up_ns) / 1e9
+    pairs = zip_longest(acknowledged, starts, fillvalue=0)
+    fresh = [start for deferred, start in pairs if deferred >= outage.up_ns and start]
+    if fresh:
+        values["recovery_s"] = (min(fresh) - outage.up_ns) / 1e9
     return values
 
 
@@ -264,6 +265,21 @@ def lost(outcome: Outcome, *, history: bool) -> int:
     begun = sum(map(bool, starts))
     done = min(outcome.succeeded, begun) if history else begun
     return max(0, stored - done - outcome.unfinished)
+
+
+def complaints(hit: Outcome, calm: Outcome, contender: Contender) -> list[str]:
+    """What is wrong. What a peer loses under faults is its figure here; of us it is a fault."""
+    judged = [("in peace", calm)]
+    judged += [("under faults", hit)] if contender.peer == OURS else []
+    return [
+        f"{count} jobs {word} {when}"
+        for when, outcome in judged
+        for word, count in (
+            ("lost", lost(outcome, history=contender.history)),
+            ("left", outcome.unfinished),
+        )
+        if count
+    ]
 
 
 SCENARIO = Scenario(

@@ -6,6 +6,7 @@ import argparse
 import array
 import asyncio
 import contextlib
+import dataclasses
 import json
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,6 +20,7 @@ from benchmarks.scenarios.crew import crew
 from benchmarks.scenarios.faults import (
     Outage,
     Outcome,
+    complaints,
     fault_values,
     first_starts,
     is_node,
@@ -103,10 +105,11 @@ def test_success_of_a_job_that_never_began_does_not_hide_one_that_was_lost() -> 
     assert lost(outcome(started=[[2, 0]], succeeded=2), history=True) == 1
 
 
-def test_recovery_is_from_the_servers_return_to_the_next_start() -> None:
-    started = [[1 * S, 9 * S], [7 * S]]
-    assert recovery_values(Outage(2 * S, 5 * S), started) == {"outage_s": 3.0, "recovery_s": 2.0}
-    assert recovery_values(Outage(2 * S, 10 * S), started) == {"outage_s": 8.0}
+def test_recovery_is_shown_by_a_job_that_was_deferred_since() -> None:
+    deferred, starts = [1 * S, 5 * S, 6 * S, 7 * S], [5 * S, 8 * S, 7 * S, 0]
+    found = recovery_values(Outage(2 * S, 5 * S), deferred, starts)
+    assert found == {"outage_s": 3.0, "recovery_s": 2.0}
+    assert recovery_values(Outage(2 * S, 8 * S), deferred, starts) == {"outage_s": 6.0}
 
 
 def test_faults_are_held_against_peace() -> None:
@@ -119,6 +122,17 @@ def test_faults_are_held_against_peace() -> None:
 def contender(*code: str) -> Contender:
     """A peer whose every command is this shell script."""
     return Contender("peer", [*code], {}, cast("Backends", None))
+
+
+def test_what_a_peer_loses_is_its_figure_and_what_we_lose_an_error() -> None:
+    hit, peer = outcome(succeeded=0, unfinished=1), contender("true")
+    ours = dataclasses.replace(peer, peer="forthwith")
+    assert complaints(hit, outcome(), peer) == []
+    assert complaints(hit, outcome(), ours) == [
+        "1 jobs lost under faults",
+        "1 jobs left under faults",
+    ]
+    assert complaints(outcome(), hit, peer) == ["1 jobs lost in peace", "1 jobs left in peace"]
 
 
 def test_node_is_known_by_its_interpreter() -> None:
@@ -202,7 +216,7 @@ def result(**values: float) -> Result:
 def test_goal_under_faults_is_to_lose_nothing() -> None:
     (told,) = goals.told(result())
     assert told == (
-        "faults: 95% of the pace in peace, first job 1.5 s after the restart, 0 jobs lost, 0 left; "
+        "faults: 95% of the pace in peace, jobs again 1.5 s after the restart, 0 jobs lost, 0 left; "
         "goal: none lost or left"
     )
     assert next(goals.told(result(unfinished=2.0))).endswith("**not reached**")
@@ -210,6 +224,7 @@ def test_goal_under_faults_is_to_lose_nothing() -> None:
 
 def test_jobs_left_by_killed_workers_are_noted() -> None:
     assert table.notes(result()) == []
-    assert table.notes(result(unfinished=2.0)) == [
-        "faults, forthwith, round 1: 2 jobs of killed workers were not finished a minute after the end"
+    assert table.notes(result(unfinished=2.0, lost=1.0)) == [
+        "faults, forthwith, round 1: 1 jobs lost when workers were killed",
+        "faults, forthwith, round 1: 2 jobs of killed workers not finished a minute after the end",
     ]
