@@ -268,6 +268,8 @@ async def test_transaction_of_a_frozen_worker_soon_lets_go_of_its_jobs(
         async with line.use() as own:
             cursor = await own.execute("show idle_in_transaction_session_timeout")
             assert await cursor.fetchone() == ("5s",)
+            cursor = await own.execute("show transaction_timeout")
+            assert await cursor.fetchone() == ("20s",)
             await own.execute("set idle_in_transaction_session_timeout = '100ms'")
             await own.execute("begin")
             await own.execute(LOCK_JOB, [job_id])

@@ -30,10 +30,15 @@ if TYPE_CHECKING:
 # statistics are always out of date. A statement that hangs is as good as a lost connection; it ends
 # before the connection does for want of an answer (ANSWER_LIMIT_S of database/watched.py). And a transaction
 # whose next statement does not come (its worker is frozen, or its packets vanish) soon lets go of its rows:
-# nobody can rescue these jobs before.
+# nobody can rescue these jobs before. Where the worker stands still amid what it sends, the server takes it
+# for busy, and it takes longer (before PostgreSQL 17: as long as the connection lasts).
 IDLE_IN_TRANSACTION_MAX_S = 5
+TRANSACTION_LIMIT = """
+    select set_config(name, '20s', false) from pg_settings where name = 'transaction_timeout';
+"""
 HOT_SETTINGS = f"""
     {OWN_SESSION}
+    {TRANSACTION_LIMIT}
     set enable_seqscan = off;
     set enable_bitmapscan = off;
     set enable_hashjoin = off;
@@ -149,16 +154,24 @@ class PostgresStore:
             if recording.is_plain and not repeated:
                 cursor = await self._on(connection, "complete", **recording.ends)
                 return {job_id for (job_id,) in await cursor.fetchall()}
-            async with connection.pipeline(), connection.transaction():
-                return await self._record(connection, recording, repeated=repeated)
+            async with connection.pipeline() as pipeline, connection.transaction():
+                return await self._record(connection, pipeline, recording, repeated=repeated)
 
     async def _record(
-        self, connection: psycopg.AsyncConnection[Any], recording: Recording, *, repeated: bool
+        self,
+        connection: psycopg.AsyncConnection[Any],
+        pipeline: psycopg.AsyncPipeline,
+        recording: Recording,
+        *,
+        repeated: bool,
     ) -> set[int]:
         cursors = [
             await self._on(connection, name, **parameters)
             for name, parameters in recording.statements()
         ]  # all sent before the first answer is awaited
+        # Until it is told that this is all for now, the server takes the transaction for busy, and would
+        # wait for a worker that is frozen here for as long as the connection lasts.
+        await pipeline.sync()
         accepted = {job_id for cursor in cursors for (job_id,) in await cursor.fetchall()}
         failures = recording.failures_of(accepted)
         if failures["job_ids"]:
@@ -168,18 +181,26 @@ class PostgresStore:
         if queues := recording.given_back_in(accepted):
             await self._on(connection, "wake", queues=queues)
         if repeated:
-            accepted |= await self._recorded_before(connection, recording, accepted)
+            accepted |= await self._recorded_before(connection, pipeline, recording, accepted)
         return accepted
 
     async def _recorded_before(
-        self, connection: psycopg.AsyncConnection[Any], recording: Recording, accepted: set[int]
+        self,
+        connection: psycopg.AsyncConnection[Any],
+        pipeline: psycopg.AsyncPipeline,
+        recording: Recording,
+        accepted: set[int],
     ) -> set[int]:
         """Which of the refused outcomes did the first sending record, whose answer was lost?"""
         recorded = set(recording.released_ids)  # given back by one or the other: the same
         ends = {key: recording.ends[key] for key in ("ids", "lease_tokens")}
         attempts = recording.attempts_but(accepted)
-        for name, parameters in (("recorded", ends), ("attempts_recorded", attempts)):
-            cursor = await self._on(connection, name, **parameters)
+        cursors = [
+            await self._on(connection, name, **parameters)
+            for name, parameters in (("recorded", ends), ("attempts_recorded", attempts))
+        ]
+        await pipeline.sync()
+        for cursor in cursors:
             recorded.update(job_id for (job_id,) in await cursor.fetchall())
         return recorded
 
