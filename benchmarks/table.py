@@ -76,7 +76,8 @@ COLUMNS = {
     "faults": [
         Column("jobs/s", "jobs_per_s", _whole),
         Column("of peace", "share_of_peace", _percent),
-        Column("recovery", "recovery_s", _hundredths),
+        Column("first", "recovery_s", _hundredths),
+        Column("since", "fresh_s", _hundredths),
         Column("drained", "drained_s", _tenths),
         Column("lost", "lost", _whole),
         Column("left", "unfinished", _whole),
@@ -100,7 +101,7 @@ TITLES = {
     "retries": "retries: every job fails once, jobs per second",
     "memory": "memory: the worker beside a long queue, resident set in MiB",
     "faults": "faults: steady at half load, a worker killed every 2 s, one restart of PostgreSQL; "
-    "seconds until a job ran that was deferred after it, and from the end until all were done",
+    "seconds from its return to the first job, to one deferred since, and from the end until all were done",
     "idle": "idle: ten workers with nothing to do; a worker's transactions (Redis: commands) a minute, "
     "and all workers' and the server's CPU seconds a minute",
 }

@@ -236,15 +236,21 @@ def fault_values(hit: Outcome, calm: Outcome, *, history: bool) -> dict[str, flo
 
 
 def recovery_values(outage: Outage, acknowledged: list[int], starts: list[int]) -> dict[str, float]:
-    """Seconds without a server, and from its return until a job ran that was deferred since.
+    """Seconds without a server, and from its return: to the first job, and to one deferred since.
 
-    Jobs of before tell nothing: a worker may have them in memory. Without such a job no value.
+    The first may be of those that a worker had in memory; the other waits for all that waits before
+    it. Without such a job there is no value.
     """
     values = {"outage_s": (outage.up_ns - outage.down_ns) / 1e9}
-    pairs = zip_longest(acknowledged, starts, fillvalue=0)
-    fresh = [start for deferred, start in pairs if deferred >= outage.up_ns and start]
-    if fresh:
-        values["recovery_s"] = (min(fresh) - outage.up_ns) / 1e9
+    pairs = [
+        (deferred, start)
+        for deferred, start in zip_longest(acknowledged, starts, fillvalue=0)
+        if start >= outage.up_ns
+    ]
+    fresh = [start for deferred, start in pairs if deferred >= outage.up_ns]
+    for name, found in (("recovery_s", [start for _, start in pairs]), ("fresh_s", fresh)):
+        if found:
+            values[name] = (min(found) - outage.up_ns) / 1e9
     return values
 
 

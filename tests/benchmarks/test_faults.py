@@ -105,11 +105,15 @@ def test_success_of_a_job_that_never_began_does_not_hide_one_that_was_lost() -> 
     assert lost(outcome(started=[[2, 0]], succeeded=2), history=True) == 1
 
 
-def test_recovery_is_shown_by_a_job_that_was_deferred_since() -> None:
+def test_recovery_is_to_the_first_job_and_to_one_that_was_deferred_since() -> None:
     deferred, starts = [1 * S, 5 * S, 6 * S, 7 * S], [5 * S, 8 * S, 7 * S, 0]
     found = recovery_values(Outage(2 * S, 5 * S), deferred, starts)
-    assert found == {"outage_s": 3.0, "recovery_s": 2.0}
-    assert recovery_values(Outage(2 * S, 8 * S), deferred, starts) == {"outage_s": 6.0}
+    assert found == {"outage_s": 3.0, "recovery_s": 0.0, "fresh_s": 2.0}
+    assert recovery_values(Outage(2 * S, 8 * S), deferred, starts) == {
+        "outage_s": 6.0,
+        "recovery_s": 0.0,
+    }
+    assert recovery_values(Outage(2 * S, 9 * S), deferred, starts) == {"outage_s": 7.0}
 
 
 def test_faults_are_held_against_peace() -> None:
