@@ -337,8 +337,12 @@ class TestIdleWorkers:
         watch = Watch(renew_interval_s=1.0, lease_s=30.0)
         us = WORKER._replace(worker_id=1, server_age_s=1e6, renew_interval_s=10.0)
         dead = us._replace(worker_id=2, renew_interval_s=1.0, has_session=False)
-        seen = [watch.observe(Look(1, s, s, [us, dead]), 1) for s in (100.0, 102.5, 103.0, 104.0)]
-        assert seen == [[], [], [], []], "perhaps nobody can renew: we have not tried"
+        seen = [watch.observe(Look(1, s, s, [us, dead]), 1) for s in (100.0, 101.1)]
+        assert seen == [[], []]
+        assert not watch.has_doubts
+        seen = [watch.observe(Look(1, s, s, [us, dead]), 1) for s in (102.5, 103.0, 104.0)]
+        assert seen == [[], [], []], "perhaps nobody can renew: we have not tried"
+        assert watch.has_doubts
         renewed = us._replace(last_seen=NOON + datetime.timedelta(seconds=1))
         gone = watch.observe(Look(1, 104.5, 104.5, [renewed, dead]), 1)
         assert [each.worker_id for each in gone] == [2]

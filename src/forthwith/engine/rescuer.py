@@ -67,21 +67,22 @@ class Rescuer:
         """Wait until the next look is due; not as long as others do, so that we do not look all at once."""
         share = random.uniform(0.75, 1.25)
         soon_s = self._interval_s * share
+        wait_s = max(soon_s, self._watch.usual_interval_s * share) if self._notified else soon_s
         sooner_s = self._watch.next_look_in_s(time.monotonic())
-        await asyncio.sleep(soon_s if sooner_s is None else min(soon_s, sooner_s))
-        left_s = self._watch.usual_interval_s * share - soon_s
-        if self._notified and sooner_s is None and left_s > 0:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(left_s):
-                    await self._hint.wait()
+        if sooner_s is not None:
+            wait_s = min(wait_s, sooner_s)
+        await asyncio.sleep(min(soon_s, wait_s))  # so long in any case: anybody can send hints
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s - soon_s):
+                await self._hint.wait()
         self._hint.clear()
 
     async def _sweep(self) -> None:
         doubted_ids = self._watch.doubted_ids(time.monotonic())
-        if doubted_ids:
-            self._on_doubt()
         look = await self._store.look_at_workers(doubted_ids)
         gone = self._watch.observe(look, self._worker_id())
+        if self._watch.has_doubts:
+            self._on_doubt()
         if gone:
             await self._rescue(gone)
 

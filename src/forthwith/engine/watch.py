@@ -106,6 +106,8 @@ class Watch:
         self._has_broken = False
         self._patient_until_s = 0.0
         self._own_silent_s = 0.0
+        self.has_doubts = False
+        """Whether somebody else has been silent for long enough to doubt that it lives."""
         self.usual_interval_s = 0.0
         """How often to look: as often as the most frequent of the others renews."""
 
@@ -135,6 +137,11 @@ class Watch:
         )
         own = self._silences.get(observer_id)
         self._own_silent_s = 0.0 if own is None else own.silent_s
+        self.has_doubts = any(
+            silence.silent_s >= silence.doubted_after_s
+            for worker_id, silence in self._silences.items()
+            if worker_id != observer_id
+        )
         if own is not None and own.silent_s >= own.missing_after_s:
             self._be_patient(look, FIRST_PATIENCE_S)
         return [
@@ -144,11 +151,14 @@ class Watch:
         ]
 
     def next_look_in_s(self, now_s: float) -> float | None:
-        """Return after how many seconds it is worth to look again; None: no sooner than usual."""
+        """Return after how many seconds it is worth to look again; None: no sooner than usual.
+
+        Who renews as seldom as we look anyway has no jobs that wait for us.
+        """
         moments = [
             moment_s
             for silence in self._silences.values()
-            if silence.silent_s > 0
+            if silence.silent_s > 0 and silence.missing_after_s < QUIET_S
             for moment_s in self._moments_s(silence)
             if moment_s > now_s
         ]
