@@ -10,7 +10,7 @@ from benchmarks.errors import RunError
 from benchmarks.scenarios.common import SHORT_TIMEOUT_S, Contender, Plan, work_arguments
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Collection
     from pathlib import Path
 
     from benchmarks.child import Child
@@ -22,6 +22,8 @@ LIFE_S = 3600.0
 PAUSE_S = 0.1
 # Who is asked to kill a worker waits for it to work: a kill of one that still starts is no fault.
 KILL_PATIENCE_S = 1.5
+# Longer than a worker takes to end, or to be killed because it does not.
+STOP_S = 10.0
 
 
 class Crew:
@@ -92,6 +94,12 @@ async def crew(
         await found.wait()
         yield found
     finally:
+        await _end(keepers)
+
+
+async def _end(keepers: Collection[asyncio.Task[None]]) -> None:
+    """Cancel, and again: before Python 3.12 `wait_for` forgets it when what it waits for just came."""
+    while keepers:
         for keeper in keepers:
             keeper.cancel()
-        await asyncio.gather(*keepers, return_exceptions=True)
+        _, keepers = await asyncio.wait(keepers, timeout=STOP_S)
