@@ -47,7 +47,7 @@ async def run(contender: Contender, plan: Plan, database: str, number: int) -> l
             reason = f"not offered: {form.needs}"
             runs.append(Run("defers", form.variant, contender.peer, number, 0, not_offered=reason))
             continue
-        jobs = form_jobs(form, plan)
+        jobs = form_jobs(form, plan, contender)
         took_s = await _defer(contender, plan, database, form, jobs)
         deferred += jobs
         _, unfinished = await counted(contender, database)
@@ -59,10 +59,15 @@ async def run(contender: Contender, plan: Plan, database: str, number: int) -> l
     return runs
 
 
-def form_jobs(form: Form, plan: Plan) -> int:
-    """How many jobs; no fewer than one for each caller, and one full batch."""
-    share = plan.by_mode(quick=0.25, default=0.5, full=5)
-    return max(form.size, int(form.jobs * share))
+def form_jobs(form: Form, plan: Plan, contender: Contender) -> int:
+    """How many jobs; no fewer than one for each caller, and one full batch.
+
+    In batches no more than the peer can defer in reasonable time: some take them one by one inside.
+    """
+    jobs = int(form.jobs * plan.by_mode(quick=0.15, default=0.5, full=5))
+    if form.needs == "batch" and plan.mode != "full":
+        jobs = min(jobs, contender.sizes["memory_waiting"])
+    return max(form.size, jobs)
 
 
 async def _defer(contender: Contender, plan: Plan, database: str, form: Form, jobs: int) -> float:

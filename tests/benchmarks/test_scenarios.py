@@ -116,7 +116,13 @@ def test_sizes_follow_mode() -> None:
 
 def test_every_form_of_defer_has_a_job_for_each_caller_and_a_full_batch() -> None:
     for form in FORMS:
-        assert form_jobs(form, plan("quick")) >= form.size
+        assert form_jobs(form, plan("quick"), contender()) >= form.size
+
+
+def test_peer_that_defers_slowly_gets_fewer_batches_unless_all_is_asked_for() -> None:
+    [batches] = [form for form in FORMS if form.variant == "batch 1000"]
+    assert form_jobs(batches, plan(), contender()) == SIZES["memory_waiting"]
+    assert form_jobs(batches, plan("full"), contender()) == batches.jobs * 5
 
 
 def test_only_computing_jobs_get_processes_and_only_where_offered() -> None:

@@ -91,9 +91,9 @@ class ChancyPeer:
             },
             sizes=Sizes(
                 burn_down=5_000,
-                burn_down_quick=2_000,
-                memory_waiting=20_000,
-                memory_waiting_quick=5_000,
+                burn_down_quick=1_500,
+                memory_waiting=8_000,
+                memory_waiting_quick=3_000,
                 memory_drained=2_000,
             ),
             backend="postgresql",

@@ -75,7 +75,7 @@ class ForthwithPeer:
             },
             sizes=Sizes(
                 burn_down=100_000,
-                burn_down_quick=50_000,
+                burn_down_quick=40_000,
                 memory_waiting=1_000_000,
                 memory_waiting_quick=200_000,
                 memory_drained=100_000,

@@ -66,9 +66,9 @@ class SaqPeer:
                 "sweep": "60 s (default); once before the worker starts, as it doubles busy jobs",
             },
             sizes=Sizes(
-                burn_down=5_000,
-                burn_down_quick=2_000,
-                memory_waiting=20_000,
+                burn_down=4_000,
+                burn_down_quick=1_500,
+                memory_waiting=15_000,
                 memory_waiting_quick=5_000,
                 memory_drained=2_000,
             ),
