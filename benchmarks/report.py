@@ -10,11 +10,12 @@ from pathlib import Path
 
 import click
 
-from benchmarks import goals, table
+from benchmarks import charts, goals, plot, table
 from benchmarks.results import Result
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
+IMAGES = ROOT / "docs" / "images"
 README = ROOT / "README.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 README_BEGIN, README_END = "<!-- benchmark:start -->", "<!-- benchmark:end -->"
@@ -31,9 +32,10 @@ CONDITIONS_IN_SHORT = (
 @click.command()
 @click.argument("result", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 def main(result: Path) -> None:
-    """Write the tables and conditions of RESULT into docs/benchmarks.md, the chief one into README.md."""
+    """Write RESULT into docs/benchmarks.md, its plots into docs/images, the chief table into README.md."""
     loaded = Result.load(result)
-    _replace(DOCUMENT, BEGIN, END, render(loaded, result.name))
+    stems = plot.draw_all(loaded, IMAGES)
+    _replace(DOCUMENT, BEGIN, END, render(loaded, result.name, pictures(loaded, stems)))
     _replace(README, README_BEGIN, README_END, in_short(loaded))
     click.echo(f"Wrote {result.name} into {DOCUMENT.name} and {README.name}")
 
@@ -75,10 +77,19 @@ def _first_figures(found: table.Table) -> str:
     return f"- {found.title} ({found.headings[column]}): {figures}"
 
 
-def render(result: Result, source: str) -> str:
-    """The section as Markdown: tables, what every peer runs with, conditions."""
+def pictures(result: Result, stems: dict[str, str]) -> dict[str, str]:
+    """Each scenario's plot as Markdown: shown as PNG, with a link to the SVG."""
+    return {
+        chart.scenario: f"[![{charts.alternative(result, chart)}](images/{stem}.png)](images/{stem}.svg)"
+        for chart in charts.charts(result)
+        if (stem := stems.get(chart.scenario))
+    }
+
+
+def render(result: Result, source: str, shown: dict[str, str] | None = None) -> str:
+    """The section as Markdown: plots and tables, what every peer runs with, conditions."""
     parts = [f"From `{source}`. Median of the rounds (lowest to highest)."]
-    parts += [_markdown(found) for found in table.tables(result)]
+    parts += [_markdown(found, shown or {}) for found in table.tables(result)]
     parts += [f"**Note:** {note}" for note in table.notes(result)]
     if found := list(goals.told(result)):
         parts += ["### The goals", "\n".join(f"- {goal}" for goal in found)]
@@ -89,12 +100,13 @@ def render(result: Result, source: str) -> str:
     return "\n\n".join(parts)
 
 
-def _markdown(found: table.Table) -> str:
+def _markdown(found: table.Table, shown: dict[str, str]) -> str:
     width = len(found.headings)
     lines = [found.headings, ["---", *["---:"] * (width - 1)]]
     lines += [row + [""] * (width - len(row)) for row in found.rows]
     rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"### {found.title}\n\n{rows}"
+    picture = shown.get(found.title.partition(":")[0])
+    return "\n\n".join([f"### {found.title}", *([picture] if picture else []), rows])
 
 
 def _peers(result: Result) -> list[str]:
