@@ -84,10 +84,18 @@ CHARTS = {
         "The worker beside a long queue",
         [Panel("resident set, highest", "rss_peak_mib", "MiB", more_is_better=False)],
     ),
+    "faults": (
+        "Workers killed and PostgreSQL restarted, at half load",
+        [
+            Panel("jobs run", "jobs_per_s"),
+            Panel("from a restart to a job", "recovery_s", "s", more_is_better=False),
+        ],
+    ),
     "idle": (
         "Ten workers with nothing to do",
         [
             Panel("transactions", "transactions_per_min", "a minute", more_is_better=False),
+            Panel("Redis: commands", "commands_per_min", "a minute", more_is_better=False),
             Panel("workers' CPU", "workers_cpu_s_per_min", "s a minute", more_is_better=False),
             Panel("server's CPU", "server_cpu_s_per_min", "s a minute", more_is_better=False),
         ],
@@ -158,7 +166,9 @@ def _absent(result: Result, scenario: str, panel: Panel, entry: PeerResult) -> s
     ]
     if any(run.problems for run in runs):
         return "failed"
-    return "not offered" if any(run.not_offered for run in runs) else "not measured"
+    if any(run.not_offered for run in runs):
+        return "not offered"
+    return "not counted" if runs else "not measured"
 
 
 def _spread(result: Result, scenario: str, panel: Panel, peer: str) -> Spread | None:
