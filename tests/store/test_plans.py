@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -261,6 +262,19 @@ async def test_defer_under_a_queueing_lock(hot: Connection) -> None:
         always_notify=False,
     )
     assert plan.pages <= PAGES_MAX, plan
+
+
+async def test_defer_of_a_batch_that_is_alike(hot: Connection) -> None:
+    batch = {
+        **new_job(task="work")._asdict(),
+        "args": json.dumps([{"number": number} for number in range(10)]),
+        "always_notify": False,
+    }
+    await hot.execute(statements()["defer_alike"], batch)  # the first call of a session plans, too
+    scans = await sequential_scans(hot)
+    plan = await explain(hot, "defer_alike", **batch)
+    assert plan.pages <= PAGES_MAX, plan
+    assert await sequential_scans(hot) == scans
 
 
 @pytest.mark.parametrize("statement", ["rescue", "release_orphans"])

@@ -85,7 +85,7 @@ class Claimer:
         )
         self._stopping = False
         self.is_asleep = False
-        """Waits for something to claim. Read from other threads."""
+        """Nothing to claim was found, and no sign of any since. Read from other threads."""
         self._asked_for_notify = False
         self._open_defers_s = 0.0  # for how long to sleep while there are any; 0: there are none
         self._busy_since_s: float | None = None
@@ -250,7 +250,7 @@ class Claimer:
             return
         self._runners.expect(jobs)
         self._buffer.put(jobs)
-        self._lease.quicken()
+        self._wake_up()
 
     async def _rest(self) -> None:
         """There is nothing to claim: leave, if the worker does not wait; else sleep until woken."""
@@ -286,7 +286,7 @@ class Claimer:
         ):  # hint upon hint comes to nothing: follow them at our pace
             pause_s = min(self._next_look_s - time.monotonic(), FRUITLESS_PAUSE_MAX_S)
             await asyncio.sleep(max(pause_s, 0.0))
-        is_poll = wait_s == self._polling_interval_s
+        is_for_a_poll = wait_s == self._polling_interval_s
         self.is_asleep = True
         try:
             async with asyncio.timeout(wait_s):
@@ -294,12 +294,13 @@ class Claimer:
         except TimeoutError:
             self._fruitless = 0
             self.hint()
-        else:
-            is_poll = False
-        finally:
-            self.is_asleep = False
-        if not is_poll:
-            self._lease.quicken()  # before the claim: from then on a death matters
+            if is_for_a_poll:  # most likely it finds nothing, either
+                return
+        self._wake_up()  # before the claim: from then on a death matters
+
+    def _wake_up(self) -> None:
+        self.is_asleep = False
+        self._lease.quicken()
 
     async def _stay_quiet(self) -> None:
         """A worker that has been busy for a while looks often enough: it needs no notification."""
