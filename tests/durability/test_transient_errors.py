@@ -268,8 +268,6 @@ async def test_transaction_of_a_frozen_worker_soon_lets_go_of_its_jobs(
         async with line.use() as own:
             cursor = await own.execute("show idle_in_transaction_session_timeout")
             assert await cursor.fetchone() == ("5s",)
-            cursor = await own.execute("show transaction_timeout")
-            assert await cursor.fetchone() == ("20s",)
             await own.execute("set idle_in_transaction_session_timeout = '100ms'")
             await own.execute("begin")
             await own.execute(LOCK_JOB, [job_id])
@@ -279,6 +277,28 @@ async def test_transaction_of_a_frozen_worker_soon_lets_go_of_its_jobs(
     for line in (store._claims, store._completions):
         with pytest.raises(DatabaseUnavailable, match="idle-in-transaction timeout"):
             await hold_until_it_is_ended(line)
+    await store.close()
+
+
+async def test_completion_of_a_worker_that_freezes_between_two_messages_is_ended(
+    app: forthwith.App, connection: psycopg.AsyncConnection[Any], database_url: str
+) -> None:
+    """Found by `forthwith verify`, seed 20: the server waits for the rest of a pipeline, as if busy."""
+    store = PostgresStore(Database(database_url))
+    [job_id] = await app.configure_task("work", allow_unknown=True).batch_defer_async({})
+    async with store._completions.use() as own:
+        cursor = await own.execute("show transaction_timeout")
+        assert await cursor.fetchone() == ("10s",)
+        await own.execute("set transaction_timeout = '300ms'")
+
+    async def freeze_between_two_messages() -> None:
+        async with store._completions.use() as own, own.pipeline():
+            cursor = await own.execute(LOCK_JOB, [job_id])
+            await cursor.fetchall()  # its message was sent, and none that says that this is all
+            await connection.execute(LOCK_JOB, [job_id])  # waits until the server has ended it
+
+    with pytest.raises(DatabaseUnavailable):
+        await freeze_between_two_messages()
     await store.close()
 
 

@@ -701,7 +701,13 @@ class Leases(RuleBasedStateMachine):
         self.wait(self.connection.execute(ELAPSE, {"s": seconds}))
 
     async def tables(self) -> list[Any]:
-        queries = (LIVE, FINISHED, KEYS_HELD, "select id from forthwith.worker", CRASHES)
+        queries = (
+            LIVE,
+            FINISHED,
+            KEYS_HELD,
+            "select id from forthwith.worker order by id",
+            CRASHES,
+        )
         async with self.connection.pipeline():
             cursors = [await self.connection.execute(query) for query in queries]
         return [await cursor.fetchall() for cursor in cursors]

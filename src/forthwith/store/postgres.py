@@ -30,15 +30,10 @@ if TYPE_CHECKING:
 # statistics are always out of date. A statement that hangs is as good as a lost connection; it ends
 # before the connection does for want of an answer (ANSWER_LIMIT_S of database/watched.py). And a transaction
 # whose next statement does not come (its worker is frozen, or its packets vanish) soon lets go of its rows:
-# nobody can rescue these jobs before. Where the worker stands still amid what it sends, the server takes it
-# for busy, and it takes longer (before PostgreSQL 17: as long as the connection lasts).
+# nobody can rescue these jobs before.
 IDLE_IN_TRANSACTION_MAX_S = 5
-TRANSACTION_LIMIT = """
-    select set_config(name, '20s', false) from pg_settings where name = 'transaction_timeout';
-"""
 HOT_SETTINGS = f"""
     {OWN_SESSION}
-    {TRANSACTION_LIMIT}
     set enable_seqscan = off;
     set enable_bitmapscan = off;
     set enable_hashjoin = off;
@@ -48,6 +43,12 @@ HOT_SETTINGS = f"""
     set statement_timeout = '15s';
     set idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_MAX_S}s'
 """
+# Where it stands still between two messages of a pipeline, the server takes it for busy. Then this ends the
+# transaction, from PostgreSQL 17 on; before, the end of the connection does.
+COMPLETION_LIMIT = """;
+    select set_config(name, '10s', false) from pg_settings where name = 'transaction_timeout'
+"""
+COMPLETION_SETTINGS = HOT_SETTINGS + COMPLETION_LIMIT
 UPKEEP_SETTINGS = f"{OWN_SESSION} set jit = off; set statement_timeout = '15s'"
 LOOK_BATCH_SIZE = 2000
 LISTEN_PROBE_S = 10.0
@@ -70,7 +71,7 @@ class PostgresStore:
         self._keeps = keeps
         self._history_retention_s = history_retention_s
         self._claims = Line(database, settings=HOT_SETTINGS)
-        self._completions = Line(database, settings=HOT_SETTINGS)
+        self._completions = Line(database, settings=COMPLETION_SETTINGS)
         self._upkeep = Line(database, settings=UPKEEP_SETTINGS)
         self._pruning = Line(database, settings=UPKEEP_SETTINGS)
         self._listening = Line(database, settings=OWN_SESSION, answer_limit_s=PROBE_LIMIT_S)
