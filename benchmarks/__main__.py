@@ -34,9 +34,9 @@ if not console.is_terminal:
 
 @click.command()
 @click.option(
-    "--quick", is_flag=True, help="Fewer scenarios, rounds and jobs: two or three minutes."
+    "--quick", is_flag=True, help="Fewer scenarios, rounds and jobs: about three minutes."
 )
-@click.option("--full", is_flag=True, help="More rounds and the long forms: an hour or more.")
+@click.option("--full", is_flag=True, help="All scenarios, more rounds and the long forms: hours.")
 @click.option("--rounds", type=click.IntRange(1), help="Rounds of every scenario.")
 @click.option(
     "--only",
@@ -109,7 +109,7 @@ def _rounds(mode: str, chosen: tuple[str, ...], rounds: int | None) -> dict[str,
     names = [
         name
         for name, found in SCENARIOS.items()
-        if name in chosen or (not chosen and (found.quick or mode != "quick"))
+        if name in chosen or (not chosen and found.takes_part(mode))
     ]
     return {name: rounds or SCENARIOS[name].rounds_of(mode) for name in names}
 

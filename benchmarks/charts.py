@@ -84,6 +84,13 @@ CHARTS = {
         "The worker beside a long queue",
         [Panel("resident set, highest", "rss_peak_mib", "MiB", more_is_better=False)],
     ),
+    "disk": (
+        "What a job takes in the database",
+        [
+            Panel("waiting", "live_bytes", "bytes", more_is_better=False),
+            Panel("finished", "finished_bytes", "bytes", more_is_better=False),
+        ],
+    ),
     "faults": (
         "Workers killed and PostgreSQL restarted, at half load",
         [

@@ -37,6 +37,8 @@ GOALS = (
     Goal("tasks", "cpu", 2.0),
 )
 RETRIES_SHARE = 0.4
+FULL_TABLES_SHARE = 0.9
+OLD_SNAPSHOT_SHARE = 0.9
 # Of as many times the rate of one process as there are processes, unless the cores are saturated.
 LINEAR_SHARE = 0.8
 SATURATED_SHARE = 0.9
@@ -60,9 +62,24 @@ def told(result: Result) -> Iterator[str]:
             f"retries: {share:.0%} of a burn-down; goal {RETRIES_SHARE:.0%}"
             f"{_verdict(share, RETRIES_SHARE)}"
         )
+    yield from _share_told(result, "full_tables", "share_of_empty", "empty ones", FULL_TABLES_SHARE)
+    yield from _share_told(
+        result, "old_snapshot", "share_of_first", "the first tenth", OLD_SNAPSHOT_SHARE
+    )
     yield from _processes_told(result)
     yield from _faults_told(result)
     yield from _idle_told(result)
+
+
+def _share_told(
+    result: Result, scenario: str, value: str, whole: str, wanted: float
+) -> Iterator[str]:
+    """Yield how much of its pace forthwith keeps."""
+    if (share := table.median_of(result, scenario, "forthwith", value)) is not None:
+        yield (
+            f"{scenario}: {share.median:.0%} of {whole}; goal {wanted:.0%}"
+            f"{_verdict(share.median, wanted)}"
+        )
 
 
 def _processes_told(result: Result) -> Iterator[str]:

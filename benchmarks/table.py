@@ -68,10 +68,28 @@ COLUMNS = {
         Column("workers", "cores_workers", _hundredths),
     ],
     "retries": [Column("jobs/s", "jobs_per_s", _whole)],
+    "full_tables": [
+        Column("full", "jobs_per_s", _whole),
+        Column("empty", "jobs_per_s_empty", _whole),
+        Column("of empty", "share_of_empty", _percent),
+        Column("finished", "finished", _whole),
+        Column("scheduled", "scheduled", _whole),
+        Column("elsewhere", "waiting", _whole),
+        Column("locked", "locked", _whole),
+    ],
+    "old_snapshot": [
+        Column("last tenth", "jobs_per_s", _whole),
+        Column("first tenth", "jobs_per_s_first", _whole),
+        Column("of first", "share_of_first", _percent),
+    ],
     "memory": [
         Column("drained", "drained", _whole),
         Column("before", "rss_before_mib", _tenths),
         Column("peak", "rss_peak_mib", _tenths),
+    ],
+    "disk": [
+        Column("waiting", "live_bytes", _whole),
+        Column("finished", "finished_bytes", _whole),
     ],
     "faults": [
         Column("jobs/s", "jobs_per_s", _whole),
@@ -99,7 +117,11 @@ TITLES = {
     "processes": "processes: a full queue, one to four worker processes, jobs per second; "
     "cores busy in all, with the server, with the workers",
     "retries": "retries: every job fails once, jobs per second",
+    "full_tables": "full_tables: a burn-down in tables full of other jobs, and in empty ones, "
+    "jobs per second until the last has begun",
+    "old_snapshot": "old_snapshot: a burn-down while somebody holds a snapshot open, jobs per second",
     "memory": "memory: the worker beside a long queue, resident set in MiB",
+    "disk": "disk: a job in the database, bytes with indexes, waiting and when it is done",
     "faults": "faults: steady at half load, a worker killed every 2 s, one restart of PostgreSQL; "
     "seconds from its return to the first job, to one deferred since, and from the end until all were done",
     "idle": "idle: ten workers with nothing to do; a worker's transactions (Redis: commands) a minute, "
@@ -114,6 +136,8 @@ COMPARED = {
     "tasks": ("jobs_per_s", True),
     "processes": ("jobs_per_s", True),
     "retries": ("jobs_per_s", True),
+    "full_tables": ("jobs_per_s", True),
+    "old_snapshot": ("jobs_per_s", True),
 }
 
 

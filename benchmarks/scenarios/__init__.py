@@ -5,9 +5,12 @@ from __future__ import annotations
 from benchmarks.scenarios import (
     burn_down,
     defers,
+    disk,
     faults,
+    full_tables,
     idle,
     memory,
+    old_snapshot,
     pickup,
     processes,
     retries,
@@ -24,7 +27,10 @@ SCENARIOS = {
     "tasks": tasks.SCENARIO,
     "processes": processes.SCENARIO,
     "retries": retries.SCENARIO,
+    "full_tables": full_tables.SCENARIO,
+    "old_snapshot": old_snapshot.SCENARIO,
     "memory": memory.SCENARIO,
+    "disk": disk.SCENARIO,
     "faults": faults.SCENARIO,
     "idle": idle.SCENARIO,
 }

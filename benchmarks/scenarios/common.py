@@ -105,7 +105,7 @@ class Scenario:
 
     `run` gets the contender, the plan, a fresh database and the number of the round.
     `needs` are kinds and abilities that a peer must all have; `backends` those that it fits.
-    `quick` says whether it takes part with `--quick`.
+    `quick` says whether it takes part with `--quick`, `default` whether without `--full`.
     """
 
     run: Callable[[Contender, Plan, str, int], Awaitable[Run | list[Run]]]
@@ -115,6 +115,11 @@ class Scenario:
     rounds_quick: int = 1
     rounds_full: int = 3
     quick: bool = True
+    default: bool = True
+
+    def takes_part(self, mode: str) -> bool:
+        """Whether it is run in a mode when nobody asks for it by name."""
+        return {"quick": self.quick, "default": self.default, "full": True}[mode]
 
     def rounds_of(self, mode: str) -> int:
         """How many rounds it has in a mode."""
@@ -190,6 +195,7 @@ async def work(
     concurrency: int = 0,
     processes: int = 0,
     times: Path | None = None,
+    timeout_s: float = WORK_TIMEOUT_S,
 ) -> dict[str, Any]:
     """One worker, until `target` jobs are done; with target == jobs until the store is empty."""
     arguments = work_arguments(
@@ -197,7 +203,7 @@ async def work(
     )
     arguments += ["--times", str(times)] if times else []
     async with contender.start(*arguments, database=database) as process:
-        worked = await process.expect("worked", WORK_TIMEOUT_S)
+        worked = await process.expect("worked", timeout_s)
         await process.ended(SHORT_TIMEOUT_S)
     return worked
 

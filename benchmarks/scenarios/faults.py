@@ -296,4 +296,5 @@ SCENARIO = Scenario(
     backends=("postgresql", "redis"),
     rounds_full=1,
     quick=False,
+    default=False,
 )

@@ -115,5 +115,10 @@ def idle_values(before: Reading, after: Reading, backend: str) -> dict[str, floa
 
 
 SCENARIO = Scenario(
-    run, needs=("noop", "stop"), backends=("postgresql", "redis"), rounds_full=1, quick=False
+    run,
+    needs=("noop", "stop"),
+    backends=("postgresql", "redis"),
+    rounds_full=1,
+    quick=False,
+    default=False,
 )

@@ -37,7 +37,7 @@ def main() -> None:
 
     work.arrive()
     work.ready()
-    app.run_worker(concurrency=work.concurrency)
+    app.run_worker(queues=["default"], concurrency=work.concurrency)
 
 
 if __name__ == "__main__":
