@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from benchmarks import charts, goals, plot, table
 from benchmarks.results import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
@@ -30,14 +34,40 @@ CONDITIONS_IN_SHORT = (
 
 
 @click.command()
-@click.argument("result", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-def main(result: Path) -> None:
-    """Write RESULT into docs/benchmarks.md, its plots into docs/images, the chief table into README.md."""
-    loaded = Result.load(result)
+@click.argument(
+    "results",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+)
+def main(results: tuple[Path, ...]) -> None:
+    """Write RESULTS into docs/benchmarks.md, their plots into docs/images, the chief table into README.md.
+
+    Several results are of different scenarios; the conditions shown are those of the first.
+    """
+    loaded = joined([Result.load(path) for path in results])
+    names = ", ".join(path.name for path in results)
     stems = plot.draw_all(loaded, IMAGES)
-    _replace(DOCUMENT, BEGIN, END, render(loaded, result.name, pictures(loaded, stems)))
+    _replace(DOCUMENT, BEGIN, END, render(loaded, names, pictures(loaded, stems)))
     _replace(README, README_BEGIN, README_END, in_short(loaded))
-    click.echo(f"Wrote {result.name} into {DOCUMENT.name} and {README.name}")
+    click.echo(f"Wrote {names} into {DOCUMENT.name} and {README.name}")
+
+
+def joined(results: Sequence[Result]) -> Result:
+    """All runs of all results. No scenario may be in two of them: it would be two measurements in one."""
+    seen: set[str] = set()
+    for result in results:
+        scenarios = {run.scenario for run in result.runs}
+        if seen & scenarios:
+            raise click.ClickException(
+                f"Two results have measured {', '.join(sorted(seen & scenarios))}: give one of them"
+            )
+        seen |= scenarios
+    peers = {entry.peer: entry for result in reversed(results) for entry in result.peers}
+    in_order = [entry.peer for entry in results[0].peers]
+    order = [*in_order, *(peer for peer in peers if peer not in in_order)]
+    runs = [run for result in results for run in result.runs]
+    return Result(results[0].conditions, [peers[peer] for peer in order], runs)
 
 
 def _replace(document: Path, begin: str, end: str, section: str) -> None:

@@ -205,7 +205,9 @@ def _why_absent(result: Result, scenario: str, variant: str, entry: PeerResult) 
         for run in result.runs
         if (run.scenario, run.peer) == (scenario, entry.peer) and run.variant in (variant, "")
     ]
-    return "not offered" if runs and all(run.not_offered for run in runs) else "failed"
+    if not runs:
+        return "not measured"
+    return "not offered" if all(run.not_offered for run in runs) else "failed"
 
 
 def measured(result: Result, scenario: str, peer: str, variant: str = "") -> list[Run]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import click
+import pytest
+
 from benchmarks import goals, report, table
 from benchmarks.results import PeerResult, Result, Run
 
@@ -100,3 +103,22 @@ def test_report_has_tables_goals_peers_and_conditions() -> None:
     assert "- cores: 4" in text
     short = report.in_short(result(burn_down("forthwith", 1, 1000.0)))
     assert "forthwith 1 1,000" in short
+
+
+def test_results_of_different_scenarios_make_one_report() -> None:
+    other = Run("old_snapshot", "", "forthwith", 1, 9, {"jobs_per_s": 7.0})
+    late = Result({"cores": "2"}, [PeerResult("forthwith", "forthwith", "1")], [other])
+    found = report.joined([result(burn_down("forthwith", 1, 5.0)), late])
+    assert [one.title.partition(":")[0] for one in table.tables(found)] == [
+        "burn_down",
+        "old_snapshot",
+    ]
+    assert found.conditions == {"cores": "4"}
+    assert found.peers == PEERS
+    assert rows(found, "old_snapshot")[1][1] == "not measured"
+
+
+def test_one_scenario_of_two_results_is_refused() -> None:
+    twice = [result(burn_down("forthwith", 1, 5.0)), result(burn_down("pgqueuer", 1, 5.0))]
+    with pytest.raises(click.ClickException, match="measured burn_down"):
+        report.joined(twice)
