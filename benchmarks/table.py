@@ -238,9 +238,13 @@ def _cell(runs: list[Run], column: Column) -> str:
     return f"{median} ({column.show(found.low)} to {column.show(found.high)})"
 
 
-def ratio(result: Result, scenario: str, variant: str, peer: str) -> float | None:
-    """How many times better forthwith's median is than a peer's; None where one is missing."""
-    value, more_is_better = COMPARED[scenario]
+def ratio(result: Result, scenario: str, variant: str, peer: str, value: str = "") -> float | None:
+    """How many times better forthwith's median is than a peer's; None where one is missing.
+
+    Of the value that the scenario is compared by, or of another one of which the same end is good.
+    """
+    compared, more_is_better = COMPARED[scenario]
+    value = value or compared
     ours = median_of(result, scenario, "forthwith", value, variant)
     theirs = median_of(result, scenario, peer, value, variant)
     if ours is None or theirs is None or not (ours.median and theirs.median):

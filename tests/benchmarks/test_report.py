@@ -122,3 +122,19 @@ def test_one_scenario_of_two_results_is_refused() -> None:
     twice = [result(burn_down("forthwith", 1, 5.0)), result(burn_down("pgqueuer", 1, 5.0))]
     with pytest.raises(click.ClickException, match="measured burn_down"):
         report.joined(twice)
+
+
+def test_goal_of_latency_is_held_against_peers_on_postgresql() -> None:
+    peers = [*PEERS, PeerResult("saq", "SAQ", "4")]
+    runs = [
+        Run("pickup", "", peer, 1, 9, {"p50_ms": p50_ms, "p99_ms": p99_ms})
+        for peer, p50_ms, p99_ms in (
+            ("forthwith", 2.0, 9.0),
+            ("pgqueuer", 3.0, 6.0),
+            ("saq", 1.0, 1.0),
+        )
+    ]
+    assert list(goals.told(Result({}, peers, runs))) == [
+        "pickup: 1.5x PgQueuer; goal 1x",
+        "pickup p99: 0.7x PgQueuer; goal 1x: **not reached**",
+    ]
