@@ -23,7 +23,7 @@ FULL = Filling(finished=10_000_000, scheduled=1_000_000, waiting=1_000_000, lock
 # Where nobody has half an hour.
 SMALLER = Filling(finished=1_000_000, scheduled=100_000, waiting=100_000, locked=10_000)
 # Some peers read past all that is in the way, for each job.
-TIMEOUT_S = 180.0
+TIMEOUT_S = 60.0
 NOT_OFFERED = "not offered: no statements that fill its tables"
 
 
