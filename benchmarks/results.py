@@ -62,12 +62,13 @@ class Result:
             runs=[Run(**run) for run in raw["runs"]],
         )
 
-    def problems(self) -> list[str]:
-        """Everything that a run lost, doubled or failed at."""
+    def problems(self, peer: str = "") -> list[str]:
+        """Everything that a run lost, doubled or failed at: of that peer, or (none) of all."""
         return [
             f"{run.scenario}, {run.peer}, round {run.round}: {problem}"
             for run in self.runs
             for problem in run.problems
+            if peer in ("", run.peer)
         ]
 
 

@@ -25,4 +25,4 @@ async def run(contender: Contender, plan: Plan, database: str, number: int) -> R
     return Run("memory", "", contender.peer, number, waiting, values, problems=wrong)
 
 
-SCENARIO = Scenario(run, needs=("noop",), quick=False)
+SCENARIO = Scenario(run, needs=("noop",), quick=False, default=False)

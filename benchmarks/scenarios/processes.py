@@ -128,4 +128,4 @@ def busy_values(samples: list[Sample], began_ns: int, ended_ns: int) -> dict[str
     }
 
 
-SCENARIO = Scenario(run, needs=("noop", "processes"), quick=False)
+SCENARIO = Scenario(run, needs=("noop", "processes"), quick=False, default=False)

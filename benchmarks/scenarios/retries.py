@@ -20,4 +20,4 @@ async def run(contender: Contender, plan: Plan, database: str, number: int) -> R
     return Run("retries", "", contender.peer, number, jobs, values, problems=wrong)
 
 
-SCENARIO = Scenario(run, needs=("fail_once",), quick=False)
+SCENARIO = Scenario(run, needs=("fail_once",), quick=False, default=False)

@@ -71,4 +71,4 @@ def processes_for(kind: str, contender: Contender) -> int:
     return min(cores or 1, MOST_PROCESSES)
 
 
-SCENARIO = Scenario(run, quick=False)
+SCENARIO = Scenario(run, quick=False, default=False)

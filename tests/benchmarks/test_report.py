@@ -62,6 +62,15 @@ def test_a_run_that_lost_a_job_is_a_note() -> None:
     ]
 
 
+def test_problems_can_be_asked_of_one_peer() -> None:
+    found = result(
+        burn_down("pgqueuer", 2, 10.0, problems=["1 jobs lost"]),
+        burn_down("forthwith", 1, 10.0, problems=["2 jobs lost"]),
+    )
+    assert found.problems("forthwith") == ["burn_down, forthwith, round 1: 2 jobs lost"]
+    assert len(found.problems()) == 2
+
+
 def test_each_form_has_its_rows_and_its_ratio() -> None:
     runs = [
         Run("defers", form, peer, 1, 100, {"deferred_per_s": rate})
