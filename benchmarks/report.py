@@ -17,6 +17,8 @@ from benchmarks.results import Result
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from benchmarks.results import Run
+
 ROOT = Path(__file__).parent.parent
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 IMAGES = ROOT / "docs" / "images"
@@ -43,7 +45,8 @@ CONDITIONS_IN_SHORT = (
 def main(results: tuple[Path, ...]) -> None:
     """Write RESULTS into docs/benchmarks.md, their plots into docs/images, the chief table into README.md.
 
-    Several results are of different scenarios; the conditions shown are those of the first.
+    Of several results, a later one replaces the scenarios that it has measured again; the conditions shown
+    are those of the first.
     """
     loaded = joined([Result.load(path) for path in results])
     names = ", ".join(path.name for path in results)
@@ -54,19 +57,14 @@ def main(results: tuple[Path, ...]) -> None:
 
 
 def joined(results: Sequence[Result]) -> Result:
-    """All runs of all results. No scenario may be in two of them: it would be two measurements in one."""
-    seen: set[str] = set()
+    """The runs of all results, each scenario from the last one that has it: never two measurements in one."""
+    runs: list[Run] = []
     for result in results:
-        scenarios = {run.scenario for run in result.runs}
-        if seen & scenarios:
-            raise click.ClickException(
-                f"Two results have measured {', '.join(sorted(seen & scenarios))}: give one of them"
-            )
-        seen |= scenarios
+        again = {run.scenario for run in result.runs}
+        runs = [run for run in runs if run.scenario not in again] + result.runs
     peers = {entry.peer: entry for result in reversed(results) for entry in result.peers}
     in_order = [entry.peer for entry in results[0].peers]
     order = [*in_order, *(peer for peer in peers if peer not in in_order)]
-    runs = [run for result in results for run in result.runs]
     return Result(results[0].conditions, [peers[peer] for peer in order], runs)
 
 

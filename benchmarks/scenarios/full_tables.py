@@ -28,7 +28,7 @@ NOT_OFFERED = "not offered: no statements that fill its tables"
 
 
 async def run(contender: Contender, plan: Plan, database: str, number: int) -> list[Run]:
-    """The same jobs on empty tables, then on full ones.
+    """The same jobs on empty tables and on full ones, in turns: in every other round, first on full ones.
 
     Both are timed until the last has begun: jobs that nobody runs never leave the tables empty.
     """
@@ -36,13 +36,15 @@ async def run(contender: Contender, plan: Plan, database: str, number: int) -> l
     if not by_sort:
         return [Run("full_tables", "", contender.peer, number, 0, not_offered=NOT_OFFERED)]
     filling = (FULL if plan.mode == "full" else SMALLER).within(by_sort)
-    jobs = plan.short_jobs(contender, contender.sizes["burn_down"])
+    jobs = plan.burn_down_jobs(contender)
     await install(contender, database)
-    empty, wrong_when_empty = await _measured(contender, plan, database, jobs)
+    await asyncio.to_thread(fill, database, by_sort, filling)
     with contender.fresh() as other:
         await install(contender, other)
-        await asyncio.to_thread(fill, other, by_sort, filling)
-        full, wrong_when_full = await _measured(contender, plan, other, jobs)
+        databases = [other, database] if number % 2 else [database, other]
+        measured = {each: await _measured(contender, plan, each, jobs) for each in databases}
+    empty, wrong_when_empty = measured[other]
+    full, wrong_when_full = measured[database]
     values = {
         "jobs_per_s": full,
         "jobs_per_s_empty": empty,

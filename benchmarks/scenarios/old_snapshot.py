@@ -72,12 +72,16 @@ async def _snapshot(database: str) -> AsyncIterator[None]:
         connection.transaction(),
     ):
         await connection.execute("set transaction isolation level repeatable read")
-        await connection.execute("select count(*) from pg_class")
+        before = await _seen(connection)
         yield
-        held = await (
-            await connection.execute("select pg_current_snapshot() is not null")
-        ).fetchone()
-        assert held == (True,)
+        assert await _seen(connection) == before, "the snapshot was lost"
+
+
+async def _seen(connection: psycopg.AsyncConnection) -> str:
+    """Up to which transaction the session sees the database."""
+    cursor = await connection.execute("select pg_current_snapshot()::text")
+    [(snapshot,)] = await cursor.fetchall()
+    return str(snapshot)
 
 
 SCENARIO = Scenario(run, needs=("noop",), backends=("postgresql",), quick=False, default=False)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import click
-import pytest
-
 from benchmarks import goals, report, table
 from benchmarks.results import PeerResult, Result, Run
 
@@ -127,10 +124,14 @@ def test_results_of_different_scenarios_make_one_report() -> None:
     assert rows(found, "old_snapshot")[1][1] == "not measured"
 
 
-def test_one_scenario_of_two_results_is_refused() -> None:
-    twice = [result(burn_down("forthwith", 1, 5.0)), result(burn_down("pgqueuer", 1, 5.0))]
-    with pytest.raises(click.ClickException, match="measured burn_down"):
-        report.joined(twice)
+def test_scenario_that_was_measured_again_is_that_of_the_later_result() -> None:
+    twice = [
+        result(burn_down("forthwith", 1, 5.0), burn_down("pgqueuer", 1, 2.0)),
+        result(burn_down("forthwith", 1, 6.0)),
+    ]
+    found = rows(report.joined(twice), "burn_down")
+    assert [row[3:4] for row in found[:2]] == [["6"], []]
+    assert found[1][1] == "not measured"
 
 
 def test_goal_of_latency_is_held_against_peers_on_postgresql() -> None:

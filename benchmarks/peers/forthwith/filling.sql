@@ -1,9 +1,9 @@
 -- finished
 insert into forthwith.finished_job (
     id, lease_token, deferred_at, claimed_at, priority, attempts, status, crashes, crashes_max,
-    abort_requested, queue, task, args)
+    abort_requested, worker_id, queue, task, args)
 select nextval('forthwith.job_id_seq'), 1, clock_timestamp(), clock_timestamp(), 0, 1, 'succeeded', 0, 3,
-    false, 'other', 'other', jsonb_build_object('number', number)
+    false, 1, 'other', 'other', jsonb_build_object('number', number)
 from generate_series(1, %s::integer) number
 -- scheduled
 insert into forthwith.job (queue, task, state, scheduled_at, args)
