@@ -19,6 +19,8 @@ import click
 import psycopg
 
 import forthwith
+from benchmarks.scenarios.filling import fill, statements
+from benchmarks.scenarios.full_tables import SMALLER
 from benchmarks.server import open_server, prepare
 
 if TYPE_CHECKING:
@@ -46,17 +48,18 @@ from pg_stat_activity where pid <> pg_backend_pid()
 @click.option("--jobs", type=click.IntRange(1000), default=200_000, show_default=True)
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
 @click.option("--concurrency", type=click.IntRange(1), default=100, show_default=True)
+@click.option("--full", is_flag=True, help="In tables full of other jobs, as in full_tables.")
 @click.option(
     "--database", metavar="URL", help="A server on this machine instead of the embedded one."
 )
-def main(jobs: int, rounds: int, concurrency: int, database: str | None) -> None:
+def main(jobs: int, rounds: int, concurrency: int, full: bool, database: str | None) -> None:
     """Print how many microseconds of CPU time each process spends on a job, and the WAL's bytes."""
     logging.getLogger("forthwith").setLevel(logging.WARNING)
     found: dict[str, list[float]] = defaultdict(list)
     with open_server(database) as server:
         for _ in range(rounds):
             with server.database() as url:
-                for name, value in asyncio.run(_burn_down(url, jobs, concurrency)):
+                for name, value in asyncio.run(_burn_down(url, jobs, concurrency, full)):
                     found[name].append(value)
     click.echo(f"{jobs:,} jobs, concurrency {concurrency}, {rounds} rounds: median (low to high)")
     for name, values in sorted(found.items(), key=lambda item: -statistics.median(item[1])):
@@ -65,7 +68,7 @@ def main(jobs: int, rounds: int, concurrency: int, database: str | None) -> None
             click.echo(f"{name:32} {median:10,.1f} ({low:,.1f} to {high:,.1f})")
 
 
-async def _burn_down(url: str, jobs: int, concurrency: int) -> list[tuple[str, float]]:
+async def _burn_down(url: str, jobs: int, concurrency: int, full: bool) -> list[tuple[str, float]]:
     app = forthwith.App(url)
     ran = 0
 
@@ -76,6 +79,8 @@ async def _burn_down(url: str, jobs: int, concurrency: int) -> list[tuple[str, f
 
     async with app.open_async():
         await app.migrate_async()
+        if full:
+            fill(url, statements("forthwith"), SMALLER)
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(FILL, [jobs])
         prepare(url)
@@ -83,7 +88,7 @@ async def _burn_down(url: str, jobs: int, concurrency: int) -> list[tuple[str, f
         watching = asyncio.create_task(_watch(url, seen))
         began_s, cpu_s = time.monotonic(), time.process_time()
         await app.run_worker_async(
-            concurrency=concurrency, wait=False, install_signal_handlers=False
+            queues=["default"], concurrency=concurrency, wait=False, install_signal_handlers=False
         )
         watching.cancel()
         cost = [

@@ -25,6 +25,10 @@ IMAGES = ROOT / "docs" / "images"
 README = ROOT / "README.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 README_BEGIN, README_END = "<!-- benchmark:start -->", "<!-- benchmark:end -->"
+# Of which scenarios the README tells which column.
+IN_SHORT = {"burn_down": "run", "pickup": "p50", "retries": "jobs/s", "memory": "peak"}
+# In what measurements of one report may differ.
+OWN_CONDITIONS = ("date", "commit", "cores", "load_average_before", "rounds")
 CONDITIONS_IN_SHORT = (
     "cores",
     "cpu",
@@ -46,7 +50,7 @@ def main(results: tuple[Path, ...]) -> None:
     """Write RESULTS into docs/benchmarks.md, their plots into docs/images, the chief table into README.md.
 
     Of several results, a later one replaces the scenarios that it has measured again; the conditions shown
-    are those of the first.
+    are those of the first, and in what the others differ.
     """
     loaded = joined([Result.load(path) for path in results])
     names = ", ".join(path.name for path in results)
@@ -59,13 +63,17 @@ def main(results: tuple[Path, ...]) -> None:
 def joined(results: Sequence[Result]) -> Result:
     """The runs of all results, each scenario from the last one that has it: never two measurements in one."""
     runs: list[Run] = []
+    conditions = dict(results[0].conditions)
     for result in results:
         again = {run.scenario for run in result.runs}
         runs = [run for run in runs if run.scenario not in again] + result.runs
+        for key in OWN_CONDITIONS:
+            if (own := result.conditions.get(key, "")) != results[0].conditions.get(key, ""):
+                conditions[f"{key} of {', '.join(sorted(again))}"] = own
     peers = {entry.peer: entry for result in reversed(results) for entry in result.peers}
     in_order = [entry.peer for entry in results[0].peers]
     order = [*in_order, *(peer for peer in peers if peer not in in_order)]
-    return Result(results[0].conditions, [peers[peer] for peer in order], runs)
+    return Result(conditions, [peers[peer] for peer in order], runs)
 
 
 def _replace(document: Path, begin: str, end: str, section: str) -> None:
@@ -77,9 +85,12 @@ def _replace(document: Path, begin: str, end: str, section: str) -> None:
 
 
 def in_short(result: Result) -> str:
-    """Each table's first figure for each peer, and the conditions that matter most."""
+    """The chief figure of some scenarios for each peer, and the conditions that matter most."""
+    titles = {table.TITLES[scenario]: heading for scenario, heading in IN_SHORT.items()}
     lines = [
-        _first_figures(found) for found in table.tables(result) if "form" not in found.headings
+        _figures(found, titles[found.title])
+        for found in table.tables(result)
+        if found.title in titles
     ]
     conditions = "; ".join(
         f"{key.replace('_', ' ')} {result.conditions[key]}"
@@ -93,12 +104,8 @@ def in_short(result: Result) -> str:
     )
 
 
-def _first_figures(found: table.Table) -> str:
-    column = next(
-        index
-        for index, heading in enumerate(found.headings)
-        if heading in ("run", "p50", "peak", "jobs/s")
-    )
+def _figures(found: table.Table, heading: str) -> str:
+    column = found.headings.index(heading)
     figures = "; ".join(
         f"{row[0]} {row[column].split(' (')[0]}" for row in found.rows if len(row) > column
     )

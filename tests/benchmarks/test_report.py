@@ -119,7 +119,7 @@ def test_results_of_different_scenarios_make_one_report() -> None:
         "burn_down",
         "old_snapshot",
     ]
-    assert found.conditions == {"cores": "4"}
+    assert found.conditions == {"cores": "4", "cores of old_snapshot": "2"}
     assert found.peers == PEERS
     assert rows(found, "old_snapshot")[1][1] == "not measured"
 
