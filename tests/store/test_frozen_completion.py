@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from forthwith.database.database import Database
+from forthwith.database.line import Line
 from forthwith.outcome import Failed, Succeeded
+from forthwith.store.completing import IDLE_OWN_MS, Completing
 from forthwith.store.recording import Recording
 from tests.store.virtual_worker import FAILURE, defer, new_job
 
@@ -47,3 +50,23 @@ async def test_worker_that_freezes_amid_a_completion_is_idle_in_the_servers_eyes
     outcomes = [Succeeded(good), Failed(bad, FAILURE)]
     assert await worker.store.complete(outcomes, repeated=False) == {good.id, bad.id}
     assert states[-1] == "idle in transaction"
+
+
+async def test_transaction_of_a_task_lets_go_of_its_job_wherever_its_packets_vanish(
+    worker: VirtualWorker, connection: psycopg.AsyncConnection[Any], database_url: str
+) -> None:
+    """Found by `forthwith verify`, seed 1: the job was locked before the server was told of a limit."""
+    await defer(connection, new_job())
+    [job] = await worker.claim(1)
+    database = Database(database_url)
+    completing = Completing(
+        database, Line(database, settings=""), schema="forthwith", keeps=lambda _: True
+    )
+    steps = completing._steps(job, IDLE_OWN_MS)
+    answers: tuple[list[tuple[object, ...]], ...] = (
+        [("started", 1, "read committed", "7", 0, None)],
+        [("10s",)],
+    )
+    names = [next(steps).name, *(steps.send(answer).name for answer in answers)]
+    assert names == ["transaction_place", "limit_idling", "complete"]
+    await completing.close()

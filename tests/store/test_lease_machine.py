@@ -377,6 +377,8 @@ class Leases(RuleBasedStateMachine):
             job,
             attempts=job.attempts + 1,
             is_started=False,
+            # It may have become one since it was claimed: once started, it must not crash any more.
+            is_suspect=job.crashes > 0 and job.crashes + 1 >= job.crashes_max,
             due_at_s=self.wall_s + LATER_S if waits else ALWAYS,
             was_due=not waits,
         )

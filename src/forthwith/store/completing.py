@@ -155,12 +155,13 @@ class Completing:
             raise ForthwithError(ENDED_TWICE)  # to wait for that transaction would be for ever
         if job.lock is not None:
             callers_connection.check_sees_lines(isolation)
+        # Before the job's row is locked: packets may vanish after any of these statements.
+        if not 0 < present_idle_ms <= idle_ms:
+            yield Step("limit_idling", {"milliseconds": idle_ms})
         if not (yield Step("complete", recording.ends)):
             raise LeaseLost if earlier is None else ForthwithError(ENDED_TWICE)
         if locks := recording.locks_of({job.id}):
             yield Step("advance_lines", {"locks": locks})
-        if not 0 < present_idle_ms <= idle_ms:
-            yield Step("limit_idling", {"milliseconds": idle_ms})
         return transaction_id  # type: ignore[no-any-return]
 
     async def _completed(
