@@ -226,9 +226,19 @@ def alternative(result: Result, chart: Chart) -> str:
     return f"{chart.title}, {panel.heading}, {panel.unit} ({better(panel)}): {', '.join(said)}"
 
 
+def _conditions_of(result: Result, scenario: str) -> dict[str, str]:
+    """The conditions under which a scenario was measured: of several results, the last word counts."""
+    found = dict(result.conditions)
+    for key, value in result.conditions.items():
+        name, of, scenarios = key.partition(" of ")
+        if of and scenario in scenarios.split(", "):
+            found[name] = value
+    return found
+
+
 def caption(result: Result, chart: Chart) -> str:
     """What the bars and lines are, and the conditions, in two lines."""
-    conditions = result.conditions
+    conditions = _conditions_of(result, chart.scenario)
     rounds = max(
         (run.round for run in result.runs if run.scenario == chart.scenario and run.values),
         default=0,

@@ -117,3 +117,12 @@ def test_report_shows_each_plot_with_its_numbers_in_words(result: Result) -> Non
     text = report.render(result, "result.json", shown)
     assert "](images/benchmarks-burn-down.png)](images/benchmarks-burn-down.svg)" in text
     assert "forthwith 1,000, The Slow One 5.00, raw SQL loop not offered" in text
+
+
+def test_caption_has_the_conditions_of_its_own_measurement(result: Result) -> None:
+    later = {"cores of idle, processes": "2", "commit of idle, processes": "def5678"}
+    joined = Result({**CONDITIONS, **later}, result.peers, result.runs)
+    found = {chart.scenario: charts.caption(joined, chart) for chart in charts.charts(joined)}
+    assert "2 cores" in found["processes"]
+    assert "commit def5678" in found["processes"]
+    assert "4 cores" in found["burn_down"]
