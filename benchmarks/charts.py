@@ -223,7 +223,8 @@ def alternative(result: Result, chart: Chart) -> str:
         f"{names[bar.peer]} {shown(bar.spread.median) if bar.spread else bar.absent}"
         for bar in bars(result, chart, panel)
     ]
-    return f"{chart.title}, {panel.heading}, {panel.unit} ({better(panel)}): {', '.join(said)}"
+    shows = ", ".join(part for part in (chart.title, panel.heading, panel.unit) if part)
+    return f"{shows} ({better(panel)}): {', '.join(said)}"
 
 
 def _conditions_of(result: Result, scenario: str) -> dict[str, str]:

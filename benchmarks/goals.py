@@ -12,13 +12,15 @@ if TYPE_CHECKING:
     from benchmarks.results import Result, Spread
 
 NOT_PEERS = ("forthwith", "raw_sql")
+NOT_IN_PYTHON = ("graphile_worker", "pg_boss")
 NOT_ON_POSTGRESQL = ("celery", "dramatiq", "saq", "streaq", "huey")
 
 
 class Goal(NamedTuple):
     """To be so many times better than the best peer, or than the one that is named.
 
-    By the value that the scenario is compared by, or another one, among all or those on PostgreSQL.
+    By the value that the scenario is compared by, or another one; among all, those on PostgreSQL, or those
+    in Python.
     """
 
     scenario: str
@@ -27,12 +29,15 @@ class Goal(NamedTuple):
     peer: str = ""
     value: str = ""
     on_postgresql: bool = False
+    in_python: bool = False
 
     def is_against(self, peer: str) -> bool:
         """Whether this peer is one to be better than."""
         if self.peer:
             return peer == self.peer
-        return peer not in NOT_PEERS and not (self.on_postgresql and peer in NOT_ON_POSTGRESQL)
+        others = NOT_ON_POSTGRESQL if self.on_postgresql else ()
+        others += NOT_IN_PYTHON if self.in_python else ()
+        return peer not in (*NOT_PEERS, *others)
 
 
 GOALS = (
@@ -45,9 +50,9 @@ GOALS = (
     Goal("defers", "single 64", 5.0, "procrastinate"),
     Goal("defers", "batch 1000", 1.5),
     Goal("defers", "batch 10000", 1.5),
-    Goal("tasks", "io", 2.0),
-    Goal("tasks", "thread", 2.0),
-    Goal("tasks", "cpu", 2.0),
+    Goal("tasks", "io", 2.0, in_python=True),
+    Goal("tasks", "thread", 2.0, in_python=True),
+    Goal("tasks", "cpu", 2.0, in_python=True),
 )
 RETRIES_SHARE = 0.4
 FULL_TABLES_SHARE = 0.9

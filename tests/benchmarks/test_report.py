@@ -148,3 +148,12 @@ def test_goal_of_latency_is_held_against_peers_on_postgresql() -> None:
         "pickup: 1.5x PgQueuer; goal 1x",
         "pickup p99: 0.7x PgQueuer; goal 1x: **not reached**",
     ]
+
+
+def test_goal_of_tasks_is_held_against_peers_in_python() -> None:
+    peers = [*PEERS, PeerResult("pg_boss", "pg-boss", "4")]
+    runs = [
+        Run("tasks", "io", peer, 1, 9, {"jobs_per_s": jobs_per_s})
+        for peer, jobs_per_s in (("forthwith", 90.0), ("pgqueuer", 30.0), ("pg_boss", 80.0))
+    ]
+    assert list(goals.told(Result({}, peers, runs))) == ["tasks io: 3.0x PgQueuer; goal 2x"]
