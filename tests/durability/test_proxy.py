@@ -147,8 +147,10 @@ async def _none(count: Any) -> bool:
 
 async def test_cut_breaks_the_connections_of_one_client(proxy: Proxy) -> None:
     async with two(proxy) as (one, other):
+        assert proxy.connected() == 2
         assert proxy.cut(only="nobody") == 0
         assert proxy.cut(only="one") == 1
+        assert proxy.connected() == proxy.connected(only="two") == 1
         with pytest.raises(psycopg.OperationalError):
             await one.execute("select 1")
         assert await is_answered(other)

@@ -127,6 +127,11 @@ class Proxy:
         """What the faults have done so far, a copy."""
         return replace(self._faults.counters)
 
+    def connected(self, only: str | None = None) -> int:
+        """Return how many connections go through it, or how many of one client."""
+        self._check_target(only)
+        return self._in_loop(lambda: len(self._whole_links(only)))
+
     # -- faults -------------------------------------------------------------------------------------
 
     @property
@@ -255,7 +260,11 @@ class Proxy:
         self._faults.restored.set()
 
     def _cut(self, only: str | None) -> int:
-        return sum(link.cut() for link in self._links if only in (None, link.client))
+        return sum(link.cut() for link in self._whole_links(only))
+
+    def _whole_links(self, only: str | None) -> list[Link]:
+        links = (link for link in self._links if only in (None, link.client))
+        return [link for link in links if not link.is_cut]
 
     def _close_door(self) -> None:
         # A socket that is bound and does not listen refuses, and keeps the port for us.

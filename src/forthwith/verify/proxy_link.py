@@ -50,7 +50,8 @@ class Link:
         self._carrying: asyncio.Task[None] | None = None
         self._conversation = Conversation(lambda sql: faults.takes_reply(self.client, sql))
         self._has_lost_bytes = False
-        self._is_cut = False
+        self.is_cut = False
+        """Whether both sides are broken, by a fault."""
         self.client = ""
         """The client's application_name; empty until it has said so."""
         self.ended = asyncio.Event()
@@ -79,9 +80,9 @@ class Link:
 
     def cut(self) -> bool:
         """Break both sides by a reset. False: they are broken already."""
-        if self._is_cut:
+        if self.is_cut:
             return False
-        self._is_cut = True
+        self.is_cut = True
         self._faults.counters.connections_cut += 1
         for writer in self._writers:
             self._reset(writer)
