@@ -21,13 +21,15 @@ Right = Literal["defer", "work"]
 _DEFER = """
 grant usage on schema {schema} to {role};
 grant select on {schema}.migration to {role};
-grant execute on function {schema}.defer, {schema}.defer_alike, {schema}.wake to {role};
+grant execute on function {schema}.defer, {schema}.defer_alike, {schema}.wake, \
+{schema}.note_traces to {role};
 """
 _WORK = """
 grant usage on schema {schema} to {role};
 grant select on {schema}.migration to {role};
 grant select, insert, update, delete on {schema}.job, {schema}.queueing_lock, {schema}.finished_job, \
-{schema}.failed_attempt, {schema}.worker, {schema}.periodic_defer to {role};
+{schema}.failed_attempt, {schema}.worker, {schema}.periodic_defer, {schema}.queue_pause, \
+{schema}.result, {schema}.progress, {schema}.tally, {schema}.job_trace, {schema}.periodic_task to {role};
 grant execute on all functions in schema {schema} to {role};
 """
 _TEXTS: dict[Right, str] = {"defer": _DEFER, "work": _WORK}
