@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from benchmarks.child import Child
 
 WORKERS = 10
-# Connections are open, caches filled, and what is done once after the start has been done.
-WARM_UP_S = 10.0
+# Connections are open, caches filled, what is done once after the start has been done, and who is idle knows it.
+WARM_UP_S = 30.0
+WARM_UP_QUICK_S = 10.0
 # Reading Redis' counters asks for them, after a password.
 REDIS_READING_COMMANDS = 2
 TRANSACTIONS = "select xact_commit + xact_rollback from pg_stat_database where datname = %s"
@@ -56,7 +57,7 @@ async def run(contender: Contender, plan: Plan, database: str, number: int) -> R
     await install(contender, database)
     async with _crew(contender, plan, database) as workers:
         server = await asyncio.to_thread(cpu.server_pid, contender, database)
-        await asyncio.sleep(WARM_UP_S)
+        await asyncio.sleep(plan.by_mode(quick=WARM_UP_QUICK_S, default=WARM_UP_S, full=WARM_UP_S))
         before = await asyncio.to_thread(_read, contender, database, workers, server)
         await asyncio.sleep(seconds)
         after = await asyncio.to_thread(_read, contender, database, workers, server)

@@ -27,7 +27,10 @@ logger = logging.getLogger(__name__)
 
 ANSWER_LIMIT_S = 20.0
 CANCEL_LIMIT_S = 0.5
-WAIT_INTERVAL_S = 0.1  # psycopg's own: how often it looks whether the socket is still there
+# How often psycopg looks whether the socket is still there: for an answer as by its own default, and seldom
+# for notifications. Hanging up wakes whoever waits anyway.
+WAIT_INTERVAL_S = 0.1
+NOTIFICATION_INTERVAL_S = 5.0
 
 
 class WatchedConnection(psycopg.AsyncConnection[Any]):
@@ -84,7 +87,8 @@ class LineConnection(WatchedConnection):
         # As psycopg does it, but for one thing: a cancelled wait ends at once. psycopg would ask the
         # server to cancel, and wait up to ten seconds for what it says. A line drops the connection.
         if not args:
-            kwargs.setdefault("interval", WAIT_INTERVAL_S)
+            is_answer = "timeout" not in kwargs
+            kwargs.setdefault("interval", WAIT_INTERVAL_S if is_answer else NOTIFICATION_INTERVAL_S)
         try:
             return await wait_async(gen, self.pgconn.socket, *args, **kwargs)
         except asyncio.CancelledError:

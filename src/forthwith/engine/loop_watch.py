@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-TICK_S = 0.5
+TICK_S = 1.0
 BLOCKED_S = 5.0
 
 
