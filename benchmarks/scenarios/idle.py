@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from benchmarks.child import Child
 
 WORKERS = 10
-# Connections are open, caches filled, what is done once after the start has been done, and who is idle knows it.
+# Connections are open, caches filled, what is done once after the start is done, and who is idle knows it.
 WARM_UP_S = 30.0
 WARM_UP_QUICK_S = 10.0
 # Reading Redis' counters asks for them, after a password.
