@@ -17,6 +17,7 @@ from forthwith.errors import ForthwithError, InvalidArgument, TaskNotFound
 from forthwith.job_manager import ARGUMENTS_BYTES_MAX, JobManager
 from forthwith.options import check_count, check_name, check_positive
 from forthwith.schema_manager import SchemaManager
+from forthwith.steering import Steering
 from forthwith.store.statements import DEFAULT_SCHEMA, check_schema_name
 from forthwith.task import configure_task
 from forthwith.worker import Worker
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class App(Blueprint, procrastinate.App):
+class App(Steering, Blueprint, procrastinate.App):
     """Procrastinate's App on forthwith's engine.
 
     ```python

@@ -21,6 +21,8 @@ _SUMMARIES = {
     "status": "Show the database, the workers and the jobs at a glance.",
     "cancel": "Cancel waiting jobs, or ask running ones to stop.",
     "retry": "Run failed jobs again.",
+    "pause": "Let no worker start jobs of a queue.",
+    "resume": "Let workers start jobs of a paused queue again.",
     "verify": "Put a queue under load and faults, and check that it loses nothing.",
     "bench": "Measure throughput and latency, and say what holds them back.",
 }

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from forthwith.engine.buffer import Buffer
     from forthwith.engine.completer import Completer
     from forthwith.engine.lease_keeper import LeaseKeeper
+    from forthwith.engine.pauser import Pauser
     from forthwith.engine.ports import JobStore
     from forthwith.engine.runner import Runners
     from forthwith.job import ClaimedJob
@@ -56,6 +57,7 @@ class Claimer:
         runners: Runners,
         completer: Completer,
         lease: LeaseKeeper,
+        pauser: Pauser,
         queues: Sequence[str] | None,
         concurrency: int,
         wait: bool,
@@ -68,6 +70,7 @@ class Claimer:
         self._runners = runners
         self._completer = completer
         self._lease = lease
+        self._pauser = pauser
         self._queues = queues
         self._concurrency = concurrency
         self._wait = wait
@@ -139,10 +142,11 @@ class Claimer:
         size = await self._wait_for_room()
         if self._stopping:
             return
+        asked_s = time.monotonic()
         jobs = await self._claim(size)
         self._fruitless = 0 if jobs else self._fruitless + 1
         if jobs:
-            self._take_in(jobs)
+            self._take_in(jobs, asked_s)
             await self._stay_quiet()
         elif not self._stopping:
             await self._rest()
@@ -244,9 +248,10 @@ class Claimer:
             self._positions[last.queue] = Position(-last.priority, last.id)
         return jobs
 
-    def _take_in(self, jobs: list[ClaimedJob]) -> None:
-        if self._stopping:
-            self._completer.add_all([Released(job) for job in jobs])
+    def _take_in(self, jobs: list[ClaimedJob], asked_s: float) -> None:
+        jobs, unwanted = ([], jobs) if self._stopping else self._pauser.sort(jobs, asked_s)
+        self._completer.add_all([Released(job) for job in unwanted])
+        if not jobs:
             return
         self._runners.expect(jobs)
         self._buffer.put(jobs)

@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 ABORT_PAYLOAD = "abort"
 WORKERS_PAYLOAD = "workers"
 QUEUE_PREFIX = "queue:"
+PAUSE_PREFIX = "pause:"
 
 
 class Listener:
@@ -36,12 +37,14 @@ class Listener:
         on_job: Callable[[str | None], None],
         on_abort: Callable[[], None],
         on_worker: Callable[[], None],
+        on_pause: Callable[[], None],
     ) -> None:
         self._store = store
         self._queues = queues
         self._on_job = on_job
         self._on_abort = on_abort
         self._on_worker = on_worker
+        self._on_pause = on_pause
         self._backoff = Backoff()
 
     async def run(self) -> None:
@@ -64,6 +67,7 @@ class Listener:
         self._on_job(None)  # what came while nobody listened
         self._on_abort()
         self._on_worker()
+        self._on_pause()
 
     def _hear(self, payload: str) -> None:
         if payload == ABORT_PAYLOAD:
@@ -72,8 +76,11 @@ class Listener:
         if payload == WORKERS_PAYLOAD:
             self._on_worker()
             return
-        queue = payload.removeprefix(QUEUE_PREFIX)
-        if queue == payload or len(queue) > NAME_CHARACTERS_MAX:
+        prefix, colon, queue = payload.partition(":")
+        if len(queue) > NAME_CHARACTERS_MAX:
             return  # nobody of ours said that
         if self._queues is None or queue in self._queues:
-            self._on_job(queue)
+            if prefix + colon == QUEUE_PREFIX:
+                self._on_job(queue)
+            elif prefix + colon == PAUSE_PREFIX:
+                self._on_pause()

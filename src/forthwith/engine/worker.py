@@ -3,8 +3,8 @@
     claimer -> buffer -> runners -> completer -> database
 
 Beside that flow: the lease keeper says that we live, the listener wakes us, the rescuer takes over from
-the dead, the aborter stops jobs on request, the scheduler defers periodic tasks, the pruner drops old
-history.
+the dead, the aborter stops jobs on request, the pauser gives back those of paused queues, the scheduler
+defers periodic tasks, the pruner drops old history.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from forthwith.engine.departure import departure_of_worker
 from forthwith.engine.lease_keeper import LeaseKeeper
 from forthwith.engine.listener import Listener
 from forthwith.engine.loop_watch import LoopWatch
+from forthwith.engine.pauser import Pauser
 from forthwith.engine.pruner import Pruner
 from forthwith.engine.rescuer import Rescuer
 from forthwith.engine.runner import Runners
@@ -106,12 +107,20 @@ class Worker:
             on_lost=lambda worker_id: self._in_loop(self._drop_lost, worker_id),
             is_idle=self._is_idle,
         )
+        self._pauser = Pauser(
+            store,
+            buffer=self._buffer,
+            runners=self._runners,
+            completer=self._completer,
+            interval_s=settings.abort_polling_interval_s,
+        )
         self._claimer = Claimer(
             store=store,
             buffer=self._buffer,
             runners=self._runners,
             completer=self._completer,
             lease=self._lease,
+            pauser=self._pauser,
             queues=settings.queues,
             concurrency=settings.concurrency,
             wait=settings.wait,
@@ -265,6 +274,7 @@ class Worker:
         beside = {
             "rescuer": self._rescuer.run,
             "aborter": self._aborter.run,
+            "pauser": self._pauser.run,
             "scheduler": self._scheduler.run,
             "pruner": self._pruner.run,
             "loop watch": LoopWatch(self._runners.running_names, self._runners.run_code).run,
@@ -276,6 +286,7 @@ class Worker:
                 on_job=self._claimer.hint,
                 on_abort=self._aborter.hint,
                 on_worker=self._rescuer.hint,
+                on_pause=self._pauser.hint,
             ).run
         return beside
 

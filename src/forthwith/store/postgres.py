@@ -227,6 +227,11 @@ class PostgresStore:
             cursor = await self._on(connection, "abort_requested", ids=list(ids))
             return [job_id for (job_id,) in await cursor.fetchall()]
 
+    async def paused_queues(self) -> list[str]:
+        async with self._upkeep.use() as connection:
+            cursor = await self._on(connection, "paused_queues")
+            return [queue for queue, _ in await cursor.fetchall()]
+
     async def look_at_workers(self, doubted_ids: Sequence[int]) -> Look:
         async with self._upkeep.use() as connection:
             asked_s = time.monotonic()

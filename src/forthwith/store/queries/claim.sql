@@ -1,16 +1,20 @@
 -- Claim up to :limits ready jobs of each of :queues under :worker_id's lease, each queue from where its
 -- last claim ended (:after_ranks, :after_ids; rank is -priority), leaving out :unknown_tasks and, unless
--- :crashed_too, jobs whose worker has died before.
+-- :crashed_too, jobs whose worker has died before. Nothing of a paused queue.
 -- Locks: the worker's row first, so that it is not taken for dead between our look and our commit: a
--- claimed job always has a registered worker. Then the claimed rows (skip locked). Index: job_ready.
--- Returns the claimed jobs, in no order.
+-- claimed job always has a registered worker. Then the claimed rows (skip locked). Index: job_ready, and
+-- one probe of queue_pause_pkey for each queue. Returns the claimed jobs, in no order.
 with claimant as materialized (
     select id from forthwith.worker where id = %(worker_id)s and not ended for key share
-), picked as materialized (
-    select best.id, best.queueing_lock
-    from claimant cross join unnest(
+), share as materialized (  -- so that no row of a paused queue is locked before it is known to be one
+    select share.*
+    from unnest(
         %(queues)s::text[], %(limits)s::integer[], %(after_ranks)s::bigint[], %(after_ids)s::bigint[]
     ) as share (queue, size, after_rank, after_id)
+    where not exists (select from forthwith.queue_pause where queue_pause.queue = share.queue)
+), picked as materialized (
+    select best.id, best.queueing_lock
+    from claimant cross join share
     cross join lateral (
         select job.id, job.queueing_lock
         from forthwith.job

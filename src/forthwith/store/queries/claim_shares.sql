@@ -1,5 +1,5 @@
 -- How many of the best :limit ready jobs over all of :queues does each queue have? A claim then locks
--- just that many rows of each. Index: job_ready. Returns queue and size for those that have any.
+-- just that many rows of each. A paused queue has none. Index: job_ready, queue_pause_pkey. Returns queue and size for those that have any.
 select best.queue, count(*)::integer as size
 from (
     select share.queue, head.priority, head.id
@@ -17,6 +17,7 @@ from (
         order by -(job.priority::bigint), job.id
         limit %(limit)s
     ) head
+    where not exists (select from forthwith.queue_pause where queue_pause.queue = share.queue)
     order by head.priority desc, head.id
     limit %(limit)s
 ) best

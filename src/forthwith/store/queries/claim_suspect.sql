@@ -1,5 +1,6 @@
--- Claim the best suspect of :queues (null: all): a job that has its last chance after crashes. One at a
--- time, so that a job that kills its workers takes no other one's last chance with it.
+-- Claim the best suspect of those of :queues (null: all) that are not paused: a job that has its last
+-- chance after crashes. One at a time, so that a job that kills its workers takes no other one's last
+-- chance with it.
 -- Locks: the worker's row, as claim.sql, and the claimed row (skip locked). Index: job_suspect. Returns the claimed job, or nothing.
 with claimant as materialized (
     select id from forthwith.worker where id = %(worker_id)s and not ended for key share
@@ -11,6 +12,7 @@ with claimant as materialized (
       and job.worker_id is null
       and (%(queues)s::text[] is null or job.queue = any (%(queues)s::text[]))
       and job.task <> all (%(unknown_tasks)s::text[])
+      and not exists (select from forthwith.queue_pause where queue_pause.queue = job.queue)
     order by -(job.priority::bigint), job.id
     limit 1
     for update skip locked

@@ -1,5 +1,5 @@
--- List the queues among :queues (null: all) that have a ready job, by hopping from one to the next.
--- Index: job_ready, one probe for each queue. Returns the names.
+-- List the queues among :queues (null: all) that have a ready job and are not paused, by hopping from one
+-- to the next. Index: job_ready, queue_pause_pkey, one probe for each queue. Returns the names.
 with recursive hop as (
     select min(job.queue) as queue from forthwith.job where job.state = 'ready'
     union all
@@ -9,3 +9,4 @@ with recursive hop as (
 )
 select queue from hop
 where queue is not null and (%(queues)s::text[] is null or queue = any (%(queues)s::text[]))
+  and not exists (select from forthwith.queue_pause where queue_pause.queue = hop.queue)
