@@ -47,6 +47,8 @@ class ClaimedJob(NamedTuple):
     queueing_lock: str | None
     scheduled_at: datetime | None
     abort_requested: bool
+    wait_s: float = 0.0
+    """How long it had waited when it was claimed: since it was deferred or, if later, due."""
 
     @property
     def is_suspect(self) -> bool:

@@ -9,6 +9,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from forthwith.engine.backoff import Backoff
+from forthwith.engine.meter import Meter
 from forthwith.engine.pace import Pace
 from forthwith.engine.ports import QUEUE_START, Position, Share
 from forthwith.errors import DatabaseUnavailable
@@ -64,7 +65,9 @@ class Claimer:
         polling_interval_s: float,
         notified: bool,
         on_caught_up: Callable[[], None],
+        meter: Meter | None = None,
     ) -> None:
+        self._meter = meter or Meter()
         self._store = store
         self._buffer = buffer
         self._runners = runners
@@ -146,6 +149,7 @@ class Claimer:
         jobs = await self._claim(size)
         self._fruitless = 0 if jobs else self._fruitless + 1
         if jobs:
+            self._meter.claimed(len(jobs))
             self._take_in(jobs, asked_s)
             await self._stay_quiet()
         elif not self._stopping:

@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from forthwith.engine.backoff import Backoff
+from forthwith.engine.meter import Meter
 from forthwith.errors import DatabaseUnavailable, NotPermitted, SchemaError
 from forthwith.outcome import Failed, Outcome, Released, Retry, failure_of
 
@@ -31,10 +32,14 @@ class Completer:
     first.
     """
 
-    def __init__(self, store: JobStore, *, on_freed: Callable[[], None]) -> None:
+    def __init__(
+        self, store: JobStore, *, on_freed: Callable[[], None], meter: Meter | None = None
+    ) -> None:
         self._store = store
         self._on_freed = on_freed
+        self._meter = meter or Meter()
         self._waiting: list[Outcome] = []
+        self._runs_s: list[float] = []  # of those
         self._in_flight: list[Outcome] = []
         self._crashed: dict[int, ClaimedJob] = {}
         self._more = asyncio.Event()
@@ -57,9 +62,10 @@ class Completer:
         """The jobs of those outcomes."""
         return [outcome.job.id for outcome in (*self._waiting, *self._in_flight)]
 
-    def add(self, outcome: Outcome) -> None:
-        """Take an outcome in; it goes with the next flush."""
+    def add(self, outcome: Outcome, run_s: float = 0.0) -> None:
+        """Take an outcome in, whose run took so long; it goes with the next flush."""
         self._waiting.append(outcome)
+        self._runs_s.append(run_s)
         if outcome.job.crashes:
             self._crashed[outcome.job.id] = outcome.job
         if len(self._waiting) == 1:
@@ -102,7 +108,10 @@ class Completer:
             while self._waiting:
                 self._in_flight = self._waiting[:FLUSH_MAX]
                 del self._waiting[:FLUSH_MAX]
-                await self._flush(self._in_flight)
+                runs_s = self._runs_s[:FLUSH_MAX]
+                del self._runs_s[:FLUSH_MAX]
+                accepted = await self._flush(self._in_flight)
+                self._meter.ended(self._in_flight, runs_s, accepted)
                 if self._crashed:
                     self._forget_crashed(self._in_flight)
                 self._in_flight = []
@@ -113,13 +122,14 @@ class Completer:
         for outcome in recorded:
             self._crashed.pop(outcome.job.id, None)
 
-    async def _flush(self, outcomes: list[Outcome]) -> None:
+    async def _flush(self, outcomes: list[Outcome]) -> set[int]:
+        """Return the ids of the jobs whose outcomes were accepted."""
         try:
             accepted = await self._persist(outcomes)
         except Exception as error:
-            await self._flush_halves(outcomes, error)
-            return
+            return await self._flush_halves(outcomes, error)
         self._report(outcomes, accepted)
+        return accepted
 
     async def _persist(self, outcomes: list[Outcome]) -> set[int]:
         """Send until answered. The only way out but success is an error that no retry helps."""
@@ -142,18 +152,19 @@ class Completer:
                 self._backoff.reset()
                 return accepted
 
-    async def _flush_halves(self, outcomes: list[Outcome], error: Exception) -> None:
+    async def _flush_halves(self, outcomes: list[Outcome], error: Exception) -> set[int]:
         """Find what the database refuses: the others must not suffer, nor wait for each of them."""
         if len(outcomes) > 1:
             middle = len(outcomes) // 2
-            await self._flush(outcomes[:middle])
-            await self._flush(outcomes[middle:])
-            return
+            first = await self._flush(outcomes[:middle])
+            return first | await self._flush(outcomes[middle:])
         (outcome,) = outcomes
         logger.error("The outcome of job %d could not be recorded: %r", outcome.job.id, error)
         if isinstance(outcome, Failed):
             raise error  # it must not be forgotten: the worker leaves, and the job is rescued
-        await self._flush([Failed(outcome.job, failure_of(error, "failed"))])
+        failed = Failed(outcome.job, failure_of(error, "failed"))
+        self._in_flight = [failed if each is outcome else each for each in self._in_flight]
+        return await self._flush([failed])
 
     def _report(self, outcomes: list[Outcome], accepted: set[int]) -> None:
         freed = False

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from forthwith.engine.meter import Counts
     from forthwith.engine.watch import Gone, Look
     from forthwith.job import ClaimedJob
     from forthwith.outcome import Outcome
@@ -57,6 +58,7 @@ class Rescued(NamedTuple):
     task: str
     worker_id: int
     fate: str
+    queue: str
 
 
 class Fate(Enum):
@@ -109,6 +111,12 @@ class Completing(Protocol):
     async def fate_of(self, job: ClaimedJob, transaction_id: str) -> Fate: ...
 
 
+class TallyStore(Protocol):
+    """Where all workers add what they have counted."""
+
+    async def add_tallies(self, counts: Counts) -> None: ...
+
+
 class JobStore(Protocol):
     """The statements that a worker runs."""
 
@@ -156,6 +164,9 @@ class JobStore(Protocol):
         """Take over up to `limit` jobs of those workers that still are as they were observed."""
 
     async def prune(self) -> list[str]: ...
+
+    @property
+    def tallies(self) -> TallyStore: ...
 
     async def listen(self, hear: Callable[[str], None], listening: Callable[[], None]) -> None:
         """Call `listening` once notifications arrive, then `hear` with each payload, until it breaks."""

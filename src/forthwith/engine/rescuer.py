@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from forthwith.engine.meter import Meter
 from forthwith.errors import ConnectorException
 
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ class Rescuer:
         notified: bool,
         on_doubt: Callable[[], None],
         on_rescued: Callable[[], None],
+        meter: Meter | None = None,
     ) -> None:
+        self._meter = meter or Meter()
         self._store = store
         self._watch = watch
         self._worker_id = worker_id
@@ -89,6 +92,7 @@ class Rescuer:
     async def _rescue(self, gone: Sequence[Gone]) -> None:
         """Take over in batches: no statement is long, and none returns more than the network takes."""
         while rescued := await self._store.rescue(gone, RESCUE_BATCH_SIZE):
+            self._meter.took_over(rescued)
             _report(rescued)
             self._on_rescued()
             if len(rescued) < RESCUE_BATCH_SIZE:

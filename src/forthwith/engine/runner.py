@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from forthwith import forks
 from forthwith.context import AbortReason
 from forthwith.engine.execution import Execution, TimedOut
+from forthwith.engine.meter import Meter
 from forthwith.engine.task_threads import TaskThreads
 from forthwith.errors import DatabaseUnavailable, JobAborted
 from forthwith.options import class_name
@@ -54,7 +55,9 @@ class Runners:
         plan_of: Callable[[str], TaskPlan | None],
         concurrency: int,
         holds_lease: Callable[[int], bool],
+        meter: Meter | None = None,
     ) -> None:
+        self._meter = meter or Meter()
         self._buffer = buffer
         self._completer = completer
         self._store = store
@@ -181,20 +184,26 @@ class Runners:
         runner = asyncio.current_task()
         assert runner is not None
         take, add = self._buffer.take_nowait, self._completer.add
+        started_s = time.monotonic()  # one look at the clock for an end and the next beginning
         while True:
             job = take()
             if job is None:
                 if self._closing:
                     return
                 await self._buffer.wait()
+                started_s = time.monotonic()
                 continue
             outcome = await self._attempt(job, runner)
-            if outcome is not None:
-                add(outcome)
             now_s = time.monotonic()
+            if outcome is not None:
+                add(outcome, now_s - started_s)
+            else:
+                self._meter.ended_alone(Succeeded(job), now_s - started_s)
             if now_s >= self._slice_end_s:  # by time, not per job: short jobs run in a row
                 await asyncio.sleep(0)
-                self._slice_end_s = time.monotonic() + SLICE_S
+                now_s = time.monotonic()
+                self._slice_end_s = now_s + SLICE_S
+            started_s = now_s
 
     async def _attempt(self, job: ClaimedJob, runner: asyncio.Task[Any]) -> Outcome | None:
         """Run a job and make its outcome; None if the task has completed the job itself."""

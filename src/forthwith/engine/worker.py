@@ -4,7 +4,7 @@
 
 Beside that flow: the lease keeper says that we live, the listener wakes us, the rescuer takes over from
 the dead, the aborter stops jobs on request, the pauser gives back those of paused queues, the scheduler
-defers periodic tasks, the pruner drops old history.
+defers periodic tasks, the pruner drops old history, the tallier adds up what was done.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ from forthwith.engine.departure import departure_of_worker
 from forthwith.engine.lease_keeper import LeaseKeeper
 from forthwith.engine.listener import Listener
 from forthwith.engine.loop_watch import LoopWatch
+from forthwith.engine.meter import Meter
 from forthwith.engine.pauser import Pauser
 from forthwith.engine.pruner import Pruner
 from forthwith.engine.rescuer import Rescuer
 from forthwith.engine.runner import Runners
 from forthwith.engine.scheduler import Scheduler
 from forthwith.engine.signals import stop_signals
+from forthwith.engine.tallier import Tallier
 from forthwith.engine.watch import Watch
 from forthwith.errors import DatabaseUnavailable
 from forthwith.outcome import Released
@@ -48,6 +50,7 @@ logger = logging.getLogger(__name__)
 ABORT_PATIENCE_S = 1.5
 CLAIM_PATIENCE_S = 0.5
 FLUSHED_WITHIN_S = 3.0
+TALLY_PATIENCE_S = 0.25
 CANCEL_PATIENCE_S = 0.25
 LEFT_WITHIN_S = 3.6
 CLOSE_PATIENCE_S = 0.5
@@ -91,7 +94,9 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._unrecorded = 0
         self._buffer = Buffer()
-        self._completer = Completer(store, on_freed=lambda: self._claimer.hint())
+        self.meter = Meter()
+        self._tallier = Tallier(store.tallies, self.meter)
+        self._completer = Completer(store, on_freed=lambda: self._claimer.hint(), meter=self.meter)
         self._runners = Runners(
             buffer=self._buffer,
             completer=self._completer,
@@ -99,6 +104,7 @@ class Worker:
             plan_of=plan_of,
             concurrency=settings.concurrency,
             holds_lease=lambda worker_id: self._lease.holds(worker_id),
+            meter=self.meter,
         )
         self._lease = LeaseKeeper(
             leases,
@@ -127,6 +133,7 @@ class Worker:
             polling_interval_s=settings.polling_interval_s,
             notified=settings.listen_notify,
             on_caught_up=self.stop,
+            meter=self.meter,
         )
         self._aborter = Aborter(store, self._runners, interval_s=settings.abort_polling_interval_s)
         self._rescuer = Rescuer(
@@ -137,6 +144,7 @@ class Worker:
             notified=settings.listen_notify,
             on_doubt=self._lease.quicken,
             on_rescued=self._claimer.hint,
+            meter=self.meter,
         )
         self._scheduler = Scheduler(defer_periodically)
         self._pruner = Pruner(store)
@@ -249,6 +257,8 @@ class Worker:
                 "%d outcomes could not be recorded before leaving; their jobs run again",
                 self._unrecorded,
             )
+        else:  # the database answers
+            await _within(TALLY_PATIENCE_S, self._tallier.add())
         await _cancelled([*beside, claiming, completing], CANCEL_PATIENCE_S)
         await self._lease.stop(
             leaves_jobs=bool(self._unrecorded), timeout_s=_left_s(began_s, LEFT_WITHIN_S)
@@ -277,6 +287,7 @@ class Worker:
             "pauser": self._pauser.run,
             "scheduler": self._scheduler.run,
             "pruner": self._pruner.run,
+            "tallier": self._tallier.run,
             "loop watch": LoopWatch(self._runners.running_names, self._runners.run_code).run,
         }
         if self.settings.listen_notify:
@@ -297,6 +308,7 @@ class Worker:
 
     def _drop_lost(self, worker_id: int) -> None:
         """Our lease was lost: what it covered and has not started belongs to others now."""
+        self.meter.lost_lease()
         jobs = self._buffer.drain()
         self._runners.forget(job for job in jobs if job.worker_id == worker_id)
         self._buffer.put(job for job in jobs if job.worker_id != worker_id)

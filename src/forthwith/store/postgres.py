@@ -18,6 +18,7 @@ from forthwith.store.completing import Completing
 from forthwith.store.own_session import OWN_SESSION
 from forthwith.store.recording import Recording
 from forthwith.store.statements import DEFAULT_SCHEMA, channel_of, statements
+from forthwith.store.tallies import Tallies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -76,6 +77,7 @@ class PostgresStore:
         self._pruning = Line(database, settings=UPKEEP_SETTINGS)
         self._listening = Line(database, settings=OWN_SESSION, answer_limit_s=PROBE_LIMIT_S)
         self.completing = Completing(database, self._upkeep, schema=schema, keeps=keeps)
+        self.tallies = Tallies(self._upkeep, schema=schema)
 
     async def look(self, queues: Sequence[str] | None) -> Outlook:
         async with self._claims.use() as connection:

@@ -41,4 +41,5 @@ from picked  -- their rows are ours by now: each is updated
 where job.id = picked.id
 returning job.id, job.lease_token, job.worker_id, job.queue, job.task, job.priority, job.attempts,
     job.crashes, job.crashes_max, job.args::text, job.lock, job.queueing_lock, job.scheduled_at,
-    job.abort_requested
+    job.abort_requested,
+    date_part('epoch', job.claimed_at - greatest(job.deferred_at, job.scheduled_at))
