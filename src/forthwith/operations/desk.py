@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
+from forthwith import upstream
+from forthwith.connector import Connector
+from forthwith.errors import InvalidArgument
+from forthwith.operations.census import take_census
+from forthwith.operations.error_groups import error_groups
+from forthwith.operations.history import history
 from forthwith.operations.job_filter import ALL_JOBS
+from forthwith.operations.jobs import job_page, job_view
+from forthwith.operations.lock_state import LockState
+from forthwith.operations.overview import Overview
+from forthwith.operations.periodic import periodic_states
+from forthwith.operations.queues import queue_states
+from forthwith.operations.search import id_of_cursor
+from forthwith.operations.snapshot import Snapshot
+from forthwith.operations.tasks import task_states
+from forthwith.operations.worker_state import WorkerState
+from forthwith.options import check_count, check_name, check_positive
+from forthwith.store.operator_pool import OperatorPool
+from forthwith.store.operator_queries import OperatorQueries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,14 +36,18 @@ if TYPE_CHECKING:
     from forthwith.operations.job_filter import JobFilter
     from forthwith.operations.job_summary import JobPage
     from forthwith.operations.job_view import JobView
-    from forthwith.operations.lock_state import LockState
-    from forthwith.operations.overview import Overview
     from forthwith.operations.periodic_state import PeriodicState
     from forthwith.operations.preview import Action, ActionResult, Preview
     from forthwith.operations.queue_state import QueueState
     from forthwith.operations.tally_point import TallyPoint
     from forthwith.operations.task_state import TaskState
-    from forthwith.operations.worker_state import WorkerState
+
+HOUR_S = 3600.0
+ERRORS_WITHIN_MAX_S = 7 * 24 * HOUR_S
+HISTORY_WITHIN_MAX_S = 30 * 24 * HOUR_S
+LIMIT_MAX = 1000
+LOCKS_MAX = 100
+LINE_ROWS_MAX = 500_000
 
 
 class Desk:
@@ -41,14 +65,25 @@ class Desk:
     """
 
     def __init__(self, app: App) -> None:
-        """Make a desk for an app's database; nothing connects yet."""
+        """Make a desk for an app's database; nothing connects yet. Raises `InvalidArgument`."""
+        if not isinstance(app.connector, Connector):
+            raise InvalidArgument(
+                "app", "has no PostgreSQL: a desk looks at forthwith's own tables"
+            )
         self._app = app
+        self._pool = OperatorPool(app.connector.database)
+        self._queries = OperatorQueries(self._pool, app.connector.schema)
+        self._census = Snapshot(partial(take_census, self._queries))
+        self._locks = Snapshot(self._ask_locks)
+        self._errors = Snapshot(partial(error_groups, self._queries, HOUR_S))
 
     async def open(self) -> None:
         """Connect. Raises `DatabaseUnavailable`."""
+        await self._pool.open()
 
     async def close(self) -> None:
         """Close the connections."""
+        await self._pool.close()
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -61,15 +96,30 @@ class Desk:
 
     async def overview(self) -> Overview:
         """Return everything at a glance."""
-        raise NotImplementedError
+        queues, workers, errors, points, findings = await asyncio.gather(
+            self.queues(), self.workers(), self.error_groups(), self.history(), self.findings()
+        )
+        as_of = (await self._census.get()).as_of
+        return Overview(as_of, queues, workers, errors, points, findings)
 
     async def queues(self) -> list[QueueState]:
         """Return the queues that have jobs, a history of the last day, a listener or a pause, by name."""
-        raise NotImplementedError
+        census, pauses, tallies, workers = await asyncio.gather(
+            self._census.get(),
+            self._queries.rows("paused_queues"),
+            self._queries.rows("op_queue_tally"),
+            self.workers(),
+        )
+        return queue_states(
+            census,
+            {row["queue"]: row["paused_at"] for row in pauses},
+            {row["queue"]: row for row in tallies},
+            workers,
+        )
 
     async def workers(self) -> list[WorkerState]:
         """Return the registered workers, oldest first."""
-        raise NotImplementedError
+        return [WorkerState(**row) for row in await self._queries.rows("op_workers")]
 
     async def jobs(
         self,
@@ -83,27 +133,37 @@ class Desk:
         It looks for a fraction of a second at most, and then returns what it has found, with a cursor to
         look further. Raises `InvalidArgument` for a limit or a cursor.
         """
-        raise NotImplementedError
+        check_count("limit", limit, at_most=LIMIT_MAX)
+        below_id = id_of_cursor("after", after)
+        return await job_page(self._queries, filter, limit=limit, below_id=below_id)
 
     async def job(self, job_id: int) -> JobView | None:
         """Return all that is known of a job; None if there is none of that id."""
-        raise NotImplementedError
+        return await job_view(self._queries, check_id("job_id", job_id), await self.workers())
 
     async def tasks(self) -> list[TaskState]:
         """Return the tasks that this app or a worker knows, or that have jobs or a history, by name."""
-        raise NotImplementedError
+        census, tallies, workers = await asyncio.gather(
+            self._census.get(), self._queries.rows("op_task_tally"), self.workers()
+        )
+        return task_states(
+            census, {row["task"]: row for row in tallies}, workers, self._known_here()
+        )
 
     async def periodic(self) -> list[PeriodicState]:
         """Return the periodic tasks that workers have told of, by name."""
-        raise NotImplementedError
+        return await periodic_states(self._queries)
 
     async def locks(self) -> list[LockState]:
         """Return the locks with the longest lines, up to 100, the longest first."""
-        raise NotImplementedError
+        return await self._locks.get()
 
     async def error_groups(self, within_s: float = 3600) -> list[ErrorGroup]:
         """Return what failed in the last `within_s` seconds (at most 7 days), the most frequent first."""
-        raise NotImplementedError
+        _check_within(within_s, ERRORS_WITHIN_MAX_S)
+        if within_s == HOUR_S:
+            return await self._errors.get()
+        return await error_groups(self._queries, within_s)
 
     async def history(
         self, within_s: float = 3600, *, queue: str | None = None, task: str | None = None
@@ -112,7 +172,13 @@ class Desk:
 
         Steps are a minute or, for a longer time, so long that there are at most 180.
         """
-        raise NotImplementedError
+        _check_within(within_s, HISTORY_WITHIN_MAX_S)
+        return await history(
+            self._queries,
+            within_s,
+            None if queue is None else check_name("queue", queue),
+            None if task is None else check_name("task", task),
+        )
 
     async def findings(self) -> list[Finding]:
         """Return what is wrong, the worst first. Empty: all is well."""
@@ -122,11 +188,11 @@ class Desk:
 
     async def pause_queue(self, queue: str) -> bool:
         """Let nobody claim from a queue. False: it was paused already. Raises `InvalidArgument`."""
-        raise NotImplementedError
+        return await self._app.pause_queue_async(queue)
 
     async def resume_queue(self, queue: str) -> bool:
         """Let workers claim from a queue again. False: it was not paused. Raises `InvalidArgument`."""
-        raise NotImplementedError
+        return await self._app.resume_queue_async(queue)
 
     async def pause_periodic(self, task: str, periodic_id: str = "") -> bool:
         """Skip a periodic task's ticks from now on. False: it is paused already, or not there."""
@@ -185,7 +251,25 @@ class Desk:
         """
         raise NotImplementedError
 
+    async def _ask_locks(self) -> list[LockState]:
+        rows = await self._queries.rows("op_locks", cap=LINE_ROWS_MAX, size=LOCKS_MAX)
+        return [LockState(**row) for row in rows]
+
+    def _known_here(self) -> frozenset[str]:
+        upstream.import_tasks(self._app)
+        return frozenset(self._app.tasks)
+
     async def _do(
         self, action: Action, ids: Sequence[int], *, at: datetime | None = None
     ) -> ActionResult:
         raise NotImplementedError
+
+
+def check_id(argument: str, value: object) -> int:
+    """Return `value` if it can be a job's id, else raise `InvalidArgument`."""
+    return check_count(argument, value, at_most=2**63 - 1)
+
+
+def _check_within(within_s: float, at_most_s: float) -> None:
+    if check_positive("within_s", within_s) > at_most_s:
+        raise InvalidArgument("within_s", f"must be at most {at_most_s:,.0f} seconds")

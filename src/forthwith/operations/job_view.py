@@ -18,7 +18,7 @@ class TimelineEvent:
 
     at: datetime
     kind: str
-    """deferred, due, claimed, how an attempt ended (failed, crashed, timed_out, aborted), or the final status."""
+    """deferred, due, claimed, failed, crashed, timed_out, aborted, succeeded or cancelled."""
     text: str
     """A plain sentence."""
     attempt: int | None
