@@ -16,6 +16,7 @@ from forthwith.engine.departure import departure_of_process
 from forthwith.errors import ForthwithError, InvalidArgument, TaskNotFound
 from forthwith.job_manager import ARGUMENTS_BYTES_MAX, JobManager
 from forthwith.options import check_count, check_name, check_positive
+from forthwith.results import Results
 from forthwith.schema_manager import SchemaManager
 from forthwith.steering import Steering
 from forthwith.store.statements import DEFAULT_SCHEMA, check_schema_name
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class App(Steering, Blueprint, procrastinate.App):
+class App(Steering, Results, Blueprint, procrastinate.App):
     """Procrastinate's App on forthwith's engine.
 
     ```python

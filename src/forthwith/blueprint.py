@@ -13,7 +13,7 @@ from forthwith import upstream
 from forthwith.deferrer import OPTIONS, ConfigureTaskOptions
 from forthwith.errors import InvalidArgument
 from forthwith.options import check_known, kind
-from forthwith.task import CRASHES_MAX, OnCrash, Task
+from forthwith.task import CRASHES_MAX, RESULT_TTL_S, OnCrash, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,6 +68,8 @@ class Blueprint(procrastinate.Blueprint):
         timeout: float | None = None,
         on_crash: OnCrash = "retry",
         crashes_max: int = CRASHES_MAX,
+        keep_result: bool = False,
+        result_ttl: float = RESULT_TTL_S,
     ) -> Callable[[Callable[P, R]], Task[P, R, P]]: ...
 
     @overload
@@ -87,6 +89,8 @@ class Blueprint(procrastinate.Blueprint):
         timeout: float | None = None,
         on_crash: OnCrash = "retry",
         crashes_max: int = CRASHES_MAX,
+        keep_result: bool = False,
+        result_ttl: float = RESULT_TTL_S,
     ) -> Callable[
         [Callable[Concatenate[JobContext, P], R]], Task[Concatenate[JobContext, P], R, P]
     ]: ...
@@ -103,7 +107,7 @@ class Blueprint(procrastinate.Blueprint):
         - `pass_context`: pass a `JobContext` as the first argument.
         - `queue`, `priority`, `lock`, `queueing_lock`: defaults, see `Task.configure`.
         - `task_middleware`: callables around each run.
-        - `timeout`, `on_crash`, `crashes_max`: see `Task`.
+        - `timeout`, `on_crash`, `crashes_max`, `keep_result`, `result_ttl`: see `Task`.
 
         Raises `InvalidArgument` for a wrong value, `TaskAlreadyRegistered` if the name is taken,
         and `MiddlewareKindMismatch` if a middleware is sync and the task async, or the reverse.

@@ -19,6 +19,7 @@ from forthwith.database.pool import Pool
 from forthwith.errors import NoResult
 from forthwith.store import migrate
 from forthwith.store.jobs import JobQueries
+from forthwith.store.results import Results
 from forthwith.store.shared_defer import SharedDefer
 from forthwith.store.statements import DEFAULT_SCHEMA
 
@@ -32,7 +33,9 @@ R = TypeVar("R")
 
 
 class Session:
-    """What talks to the database from one event loop: a pool, the queries on it, the shared defers."""
+    """What talks to the database from one event loop: a pool, the queries on it, the shared defers, and
+    who waits for results.
+    """
 
     def __init__(
         self,
@@ -47,6 +50,7 @@ class Session:
         self.pool = Pool(database, given=given)
         self.queries = JobQueries(self.pool, schema=schema)
         self.shared_defer = SharedDefer(self.pool, self.queries.deferring)
+        self.results = Results(database, self.queries, schema=schema)
 
     async def open(self) -> None:
         """Connect; an embedded database gets the schema. Raises `DatabaseUnavailable`, `SchemaError`."""
@@ -67,7 +71,8 @@ class Session:
                 await migrate.migrate(connection, self._schema)
 
     async def close(self) -> None:
-        """Close the pool."""
+        """Close the pool, and what listens beside it."""
+        await self.results.close()
         await self.pool.close()
 
 

@@ -14,7 +14,10 @@ ProcrastinateException                     one except clause catches all below
 │   │   ├── SchemaTooNew
 │   │   └── MigrationChanged
 │   ├── EmbeddedUnavailable
-│   └── LeaseLost
+│   ├── JobFailed                         of a job whose result was asked for
+│   │   └── JobCancelled
+│   ├── LeaseLost
+│   └── ResultNotStorable                 also a TypeError
 ├── AlreadyEnqueued, TaskNotFound, TaskAlreadyRegistered, UnboundTaskError, AppNotOpen,
 │   InvalidTimestamp, JobAborted, JobRetry, LoadFromPathError, MiddlewareKindMismatch
 └── ConnectorException
@@ -29,7 +32,7 @@ them keeps working.
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from procrastinate.exceptions import (
     AlreadyEnqueued,
@@ -47,6 +50,9 @@ from procrastinate.exceptions import (
     UnboundTaskError,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 __all__ = [
     "AlreadyEnqueued",
     "AppNotOpen",
@@ -59,6 +65,8 @@ __all__ = [
     "InvalidArgument",
     "InvalidTimestamp",
     "JobAborted",
+    "JobCancelled",
+    "JobFailed",
     "JobRetry",
     "LeaseLost",
     "LoadFromPathError",
@@ -67,6 +75,7 @@ __all__ = [
     "NoResult",
     "NotPermitted",
     "ProcrastinateException",
+    "ResultNotStorable",
     "SchemaError",
     "SchemaMissing",
     "SchemaTooNew",
@@ -180,3 +189,62 @@ class LeaseLost(ForthwithError):
     Its lease had expired and another worker has the job now. Let the exception pass: nothing is
     left to do here.
     """
+
+
+class ResultNotStorable(ForthwithError, TypeError):
+    """A task with `keep_result` returned what cannot be kept: the job fails, or is retried, with this.
+
+    Return what JSON has (strings, finite numbers, booleans, None, and lists and dicts of these), in at
+    most a mebibyte.
+    """
+
+
+class JobFailed(ForthwithError):
+    """The job whose result was asked for has not succeeded.
+
+    Its message ends with the traceback from the worker.
+    """
+
+    def __init__(
+        self,
+        job_id: int,
+        status: str,
+        *,
+        exception_type: str | None = None,
+        message: str | None = None,
+        traceback: str | None = None,
+    ) -> None:
+        self.job_id = job_id  #: the job's id
+        self.status = status  #: its final status: "failed", "aborted" or "cancelled"
+        self.exception_type = (
+            exception_type  #: the name of the last attempt's exception, if there was one
+        )
+        self.message = message  #: its text
+        self.traceback = traceback  #: the traceback from the worker, as text
+        super().__init__("".join(self._lines()))
+
+    def _lines(self) -> Iterator[str]:
+        yield f"Job {self.job_id} {_WAS.get(self.status, self.status)}"
+        if self.exception_type is not None:
+            yield f": {self.exception_type}"
+            yield f": {self.message}" if self.message else ""
+        if self.traceback:
+            yield f"\n\n{self.traceback}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel between processes whole."""
+        return _failed_again, (type(self), self.job_id, self.status, self.__dict__)
+
+
+class JobCancelled(JobFailed):
+    """The job whose result was asked for was cancelled before it ran."""
+
+
+_WAS = {"failed": "has failed", "aborted": "was aborted", "cancelled": "was cancelled"}
+
+
+def _failed_again(
+    cls: type[JobFailed], job_id: int, status: str, attributes: dict[str, Any]
+) -> JobFailed:
+    names = ("exception_type", "message", "traceback")
+    return cls(job_id, status, **{name: attributes[name] for name in names})

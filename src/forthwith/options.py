@@ -85,14 +85,16 @@ def check_priority(argument: str, value: object) -> int:
     return value
 
 
-def check_positive(argument: str, value: object) -> float:
-    """Return `value` as a float if it is a finite number above zero, such as seconds.
+def check_positive(argument: str, value: object, *, at_most: float | None = None) -> float:
+    """Return `value` as a float if it is a finite number above zero, such as seconds, up to `at_most`.
 
     Raises `InvalidArgument` otherwise.
     """
     number = _finite(argument, value)
     if number <= 0:
         raise InvalidArgument(argument, "must be greater than zero")
+    if at_most is not None and number > at_most:
+        raise InvalidArgument(argument, f"must be at most {at_most:.0f}")
     return number
 
 

@@ -11,8 +11,10 @@ from procrastinate import jobs, middleware
 
 from forthwith.context import JobContext
 from forthwith.engine.plan import ContextParts, RetryPlan, TaskPlan, decode_arguments
+from forthwith.engine.ports import KeptResult
 from forthwith.options import check_lock, check_name, check_priority, check_schedule
-from forthwith.task import crashes_max_of, timeout_s_of
+from forthwith.result import serialize_result
+from forthwith.task import crashes_max_of, result_ttl_s_of, timeout_s_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,12 +56,15 @@ class Planner:
             return None
         is_async = inspect.iscoroutinefunction(task.func)
         around_task = self._around(task, is_async=is_async)
+        keep = self._keep_for(task)
         return TaskPlan(
             name=task.name,
             function=task.func,
             is_async=is_async,
             pass_context=task.pass_context,
-            needs_context=bool(task.pass_context or around_task or self._worker_middleware),
+            needs_context=bool(
+                task.pass_context or around_task or self._worker_middleware or keep is not None
+            ),
             timeout_s=timeout_s_of(task),
             once=crashes_max_of(task) == 1,
             decide_retry=functools.partial(_decide_retry, task, self._decode),
@@ -67,11 +72,20 @@ class Planner:
             wrap_task=self._wrapping(around_task),
             wrap_job=self._wrapping(self._worker_middleware),
             decode=self._decode,
+            keep=keep,
         )
 
     @property
     def _decode(self) -> Callable[[str], dict[str, Any]]:
         return self._app.connector.json_loads or decode_arguments
+
+    def _keep_for(
+        self, task: procrastinate.tasks.Task[..., Any, ...]
+    ) -> Callable[[Any], KeptResult] | None:
+        ttl_s, dumps = result_ttl_s_of(task), self._app.connector.json_dumps
+        if ttl_s is None:
+            return None
+        return lambda value: KeptResult(serialize_result(task.name, value, dumps), ttl_s)
 
     def _around(
         self, task: procrastinate.tasks.Task[..., Any, ...], *, is_async: bool

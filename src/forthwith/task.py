@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CRASHES_MAX",
+    "RESULT_TTL_S",
     "ConfigureTaskOptions",
     "JobDeferrer",
     "JobToDefer",
@@ -43,12 +44,16 @@ __all__ = [
     "Task",
     "configure_task",
     "crashes_max_of",
+    "result_ttl_s_of",
     "timeout_s_of",
 ]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Args = ParamSpec("Args")
+
+RESULT_TTL_S = 86_400.0
+RESULT_TTL_S_MAX = 10 * 366 * 86_400.0
 
 OnCrash = Literal["retry", "fail"]
 """What becomes of a job whose worker died while running it: it runs again, or it is failed."""
@@ -57,12 +62,15 @@ OnCrash = Literal["retry", "fail"]
 class Task(procrastinate.tasks.Task[P, R, Args]):
     """A function that runs later, in a worker: what the decorator `app.task` makes of one.
 
-    Procrastinate's task (see `Blueprint.task` for its options), with three options more:
+    Procrastinate's task (see `Blueprint.task` for its options), with these options more:
 
     - `timeout`: seconds that one run may take, or None for no limit.
     - `on_crash`: "retry" runs a job again when its worker died while running it, whatever its
       retry strategy says; "fail" is for tasks that must never run twice.
     - `crashes_max`: with "retry", the crash at which the job is failed as poison.
+    - `keep_result`: keep what the task returns, for `app.result`: it must be JSON-able, and take no
+      more than a mebibyte.
+    - `result_ttl`: for how many seconds; a day by default.
 
     Calling the task calls the function, here and now. Raises `InvalidArgument` for a wrong option.
     """
@@ -84,6 +92,8 @@ class Task(procrastinate.tasks.Task[P, R, Args]):
         timeout: float | None = None,
         on_crash: OnCrash = "retry",
         crashes_max: int = CRASHES_MAX,
+        keep_result: bool = False,
+        result_ttl: float = RESULT_TTL_S,
     ) -> None:
         _check_function(func)
         _check_retry(retry)
@@ -112,6 +122,12 @@ class Task(procrastinate.tasks.Task[P, R, Args]):
         self.crashes_max: int = check_crashes_max(crashes_max)
         if self.on_crash == "fail":
             self.crashes_max = 1
+        #: Whether what the task returns is kept.
+        self.keep_result: bool = check_flag("keep_result", keep_result)
+        #: For how many seconds.
+        self.result_ttl_s: float = check_positive(
+            "result_ttl", result_ttl, at_most=RESULT_TTL_S_MAX
+        )
 
     def defer(self, *positional: Args.args, **task_kwargs: Args.kwargs) -> int:
         """Defer a job with these arguments, by keyword, and return its id.
@@ -183,6 +199,11 @@ def timeout_s_of(task: procrastinate.tasks.Task[..., Any, ...]) -> float | None:
 def crashes_max_of(task: procrastinate.tasks.Task[..., Any, ...]) -> int:
     """Return the crash at which a job of `task` is failed: 1 where `on_crash` is "fail"."""
     return task.crashes_max if isinstance(task, Task) else CRASHES_MAX
+
+
+def result_ttl_s_of(task: procrastinate.tasks.Task[..., Any, ...]) -> float | None:
+    """Return for how many seconds what `task` returns is kept; None where it is not."""
+    return task.result_ttl_s if isinstance(task, Task) and task.keep_result else None
 
 
 def _check_function(func: object) -> None:

@@ -14,7 +14,7 @@ from forthwith.outcome import Failed, Outcome, Released, Retry, failure_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from forthwith.engine.ports import JobStore
+    from forthwith.engine.ports import Claim, JobStore, KeptResult
     from forthwith.job import ClaimedJob
 
 logger = logging.getLogger(__name__)
@@ -42,6 +42,7 @@ class Completer:
         self._runs_s: list[float] = []  # of those
         self._in_flight: list[Outcome] = []
         self._crashed: dict[int, ClaimedJob] = {}
+        self._results: dict[Claim, KeptResult | None] = {}
         self._more = asyncio.Event()
         self._backoff = Backoff()
         self._stopping = False
@@ -75,6 +76,10 @@ class Completer:
         """Take several in."""
         for outcome in outcomes:
             self.add(outcome)
+
+    def keep(self, job: ClaimedJob, result: KeptResult | None) -> None:
+        """Keep this with the job's outcome, which comes next, and tell who waits for its end."""
+        self._results[job.id, job.lease_token] = result
 
     def was_completed(self, job: ClaimedJob) -> None:
         """Take note that a job's own transaction has recorded its success."""
@@ -114,6 +119,8 @@ class Completer:
                 self._meter.ended(self._in_flight, runs_s, accepted)
                 if self._crashed:
                     self._forget_crashed(self._in_flight)
+                if self._results:
+                    self._forget_results(self._in_flight)
                 self._in_flight = []
                 self.flushed.set()
                 self.flushed.clear()
@@ -121,6 +128,10 @@ class Completer:
     def _forget_crashed(self, recorded: list[Outcome]) -> None:
         for outcome in recorded:
             self._crashed.pop(outcome.job.id, None)
+
+    def _forget_results(self, recorded: list[Outcome]) -> None:
+        for outcome in recorded:
+            self._results.pop((outcome.job.id, outcome.job.lease_token), None)
 
     async def _flush(self, outcomes: list[Outcome]) -> set[int]:
         """Return the ids of the jobs whose outcomes were accepted."""
@@ -136,7 +147,9 @@ class Completer:
         repeated = False
         while True:
             try:
-                accepted = await self._store.complete(outcomes, repeated=repeated)
+                accepted = await self._store.complete(
+                    outcomes, repeated=repeated, results=self._results
+                )
             except MENDED_OUTSIDE as error:
                 wait_s = self._backoff.next_s()
                 logger.log(

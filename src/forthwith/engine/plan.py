@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from forthwith.context import AbortReason, Completion, JobContext
+    from forthwith.engine.ports import KeptResult
     from forthwith.job import ClaimedJob
 
 
@@ -45,7 +46,7 @@ class TaskPlan:
     is_async: bool
     pass_context: bool
     needs_context: bool
-    """The task or a middleware of it looks at the context."""
+    """The task or a middleware of it looks at the context, or what it returns is kept."""
     timeout_s: float | None
     once: bool
     """It must never run twice: its start is recorded before it runs."""
@@ -57,6 +58,8 @@ class TaskPlan:
     """Nests the worker's middlewares around the whole, on the event loop."""
     decode: Callable[[str], dict[str, Any]] = decode_arguments
     """Turns the arguments' JSON into the arguments."""
+    keep: Callable[[Any], KeptResult] | None = None
+    """Makes of what the task returned what is kept of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ Every method that talks to the database raises `DatabaseUnavailable` where tryin
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
     from datetime import datetime
 
@@ -37,6 +37,18 @@ class Share(NamedTuple):
     queue: str
     size: int
     after: Position
+
+
+Claim: TypeAlias = tuple[int, int]
+"""A job's id and the lease token of one claim of it."""
+
+
+class KeptResult(NamedTuple):
+    """What a task returned, to be kept."""
+
+    text: str
+    """As JSON."""
+    ttl_s: float
 
 
 class Outlook(NamedTuple):
@@ -144,8 +156,18 @@ class JobStore(Protocol):
     async def has_open_defers(self) -> bool:
         """Whether a transaction is open in which somebody has deferred jobs that nobody sees yet."""
 
-    async def complete(self, outcomes: Sequence[Outcome], *, repeated: bool) -> set[int]:
-        """Record outcomes in one transaction. Returns the ids of the jobs whose outcome was accepted."""
+    async def complete(
+        self,
+        outcomes: Sequence[Outcome],
+        *,
+        repeated: bool,
+        results: Mapping[Claim, KeptResult | None],
+    ) -> set[int]:
+        """Record outcomes in one transaction. Returns the ids of the jobs whose outcome was accepted.
+
+        `results` are what there is to keep of them, and perhaps of others. Of whose claim is in it (with
+        None, if there is nothing to keep) it is told that the job has ended.
+        """
 
     async def mark_started(self, job: ClaimedJob) -> bool: ...
 

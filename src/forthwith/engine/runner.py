@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from forthwith.engine.buffer import Buffer
     from forthwith.engine.completer import Completer
     from forthwith.engine.plan import TaskPlan
-    from forthwith.engine.ports import JobStore
+    from forthwith.engine.ports import JobStore, KeptResult
     from forthwith.job import AttemptKind, ClaimedJob
 
 logger = logging.getLogger(__name__)
@@ -239,7 +239,7 @@ class Runners:
             if plan.once and not await self._may_start(job):
                 return Released(job)
             try:
-                await execution.run(plan, self._store, self._threads)
+                value = await execution.run(plan, self._store, self._threads)
             finally:
                 forks.end_child(self._pid)
         except BaseException as error:
@@ -252,13 +252,17 @@ class Runners:
             if execution.completion is None:
                 outcome = Succeeded(job)
             else:
-                outcome = await self._conclude(execution, plan, None)
+                outcome = await self._conclude(execution, plan, None, value)
         if logs:
             _log(outcome or Succeeded(job), time.monotonic() - started_s)
         return outcome
 
     async def _conclude(
-        self, execution: Execution, plan: TaskPlan, error: BaseException | None
+        self,
+        execution: Execution,
+        plan: TaskPlan,
+        error: BaseException | None,
+        value: Any = None,
     ) -> Outcome | None:
         """Make the outcome; None if the task has completed the job itself."""
         completion = execution.completion
@@ -274,9 +278,28 @@ class Runners:
             return None
         if error is None and completion is not None:
             error = completion.omission()
+        if plan.keep is not None:
+            error = self._keep(execution.job, plan.keep, error, value)
         return (
             Succeeded(execution.job) if error is None else self._outcome_of(error, execution, plan)
         )
+
+    def _keep(
+        self,
+        job: ClaimedJob,
+        keep: Callable[[Any], KeptResult],
+        error: BaseException | None,
+        value: Any,
+    ) -> BaseException | None:
+        """Keep what the task returned. Returns what is wrong: with the run, or with that."""
+        result = None
+        if error is None:
+            try:
+                result = keep(value)
+            except BaseException as broken:  # the value may be of anybody's class
+                error = broken
+        self._completer.keep(job, result)
+        return error
 
     async def _may_start(self, job: ClaimedJob) -> bool:
         """Record the start of a job that must not run twice. Not sure means not started."""

@@ -14,7 +14,7 @@ from forthwith.job import FailedAttempt, JobDetails, WorkerDetails
 from forthwith.store.callers_connection import check_sees_lines
 from forthwith.store.deferring import Deferring
 from forthwith.store.own_names import own_names, own_names_blocking
-from forthwith.store.statements import DEFAULT_SCHEMA, channel_of, statements
+from forthwith.store.statements import DEFAULT_SCHEMA, channel_of, done_channel_of, statements
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -52,6 +52,7 @@ class JobQueries:
         self._pool = pool
         self._statements = statements(schema)
         self._channel = channel_of(schema)
+        self._done_channel = done_channel_of(schema)
         self.deferring = Deferring(schema)
 
     async def insert(self, jobs: Sequence[NewJob]) -> list[int]:
@@ -254,6 +255,7 @@ class JobQueries:
             "abort": abort,
             "delete_job": delete_job,
             "channel": self._channel,
+            "done_channel": self._done_channel,
         }
 
     async def _advance(

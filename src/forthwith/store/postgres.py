@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import functools
 import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
-
-import psycopg
-from psycopg import sql
 
 from forthwith.database.line import Line
 from forthwith.engine.ports import Outlook, Rescued, Share
@@ -15,15 +13,20 @@ from forthwith.engine.watch import Look, Sighting
 from forthwith.job import ClaimedJob
 from forthwith.store.arrays import written
 from forthwith.store.completing import Completing
+from forthwith.store.keeping import Keeping
+from forthwith.store.listening import PROBE_LIMIT_S, listen
 from forthwith.store.own_session import OWN_SESSION
 from forthwith.store.recording import Recording
-from forthwith.store.statements import DEFAULT_SCHEMA, channel_of, statements
+from forthwith.store.statements import DEFAULT_SCHEMA, channel_of, done_channel_of, statements
 from forthwith.store.tallies import Tallies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    import psycopg
+
     from forthwith.database.database import Database
+    from forthwith.engine.ports import Claim, KeptResult
     from forthwith.engine.watch import Gone
     from forthwith.outcome import Outcome
 
@@ -52,8 +55,7 @@ COMPLETION_LIMIT = """;
 COMPLETION_SETTINGS = HOT_SETTINGS + COMPLETION_LIMIT
 UPKEEP_SETTINGS = f"{OWN_SESSION} set jit = off; set statement_timeout = '15s'"
 LOOK_BATCH_SIZE = 2000
-LISTEN_PROBE_S = 10.0
-PROBE_LIMIT_S = 10.0
+NO_RESULTS: Mapping[Any, Any] = MappingProxyType({})
 
 
 class PostgresStore:
@@ -69,6 +71,7 @@ class PostgresStore:
     ) -> None:
         self._statements = statements(schema)
         self._channel = channel_of(schema)
+        self._done_channel = done_channel_of(schema)
         self._keeps = keeps
         self._history_retention_s = history_retention_s
         self._claims = Line(database, settings=HOT_SETTINGS)
@@ -151,22 +154,35 @@ class PostgresStore:
             [(has_any,)] = await (await self._on(connection, "has_open_defers")).fetchall()
             return bool(has_any)
 
-    async def complete(self, outcomes: Sequence[Outcome], *, repeated: bool) -> set[int]:
+    async def complete(
+        self,
+        outcomes: Sequence[Outcome],
+        *,
+        repeated: bool,
+        results: Mapping[Claim, KeptResult | None] = NO_RESULTS,
+    ) -> set[int]:
         recording = Recording(outcomes, self._keeps)
         async with self._completions.use() as connection:
-            if recording.is_plain and not repeated:
+            if recording.is_plain and not repeated and not results:
                 cursor = await self._on(connection, "complete", **recording.ends)
                 return {job_id for (job_id,) in await cursor.fetchall()}
             async with connection.pipeline() as pipeline, connection.transaction():
-                return await self._record(connection, pipeline, recording, repeated=repeated)
+                accepted = await self._record(connection, pipeline, recording)
+                for name, parameters in Keeping(outcomes, results, accepted).statements(
+                    self._done_channel
+                ):
+                    await self._on(connection, name, **parameters)
+                if repeated:
+                    accepted |= await self._recorded_before(
+                        connection, pipeline, recording, accepted
+                    )
+                return accepted
 
     async def _record(
         self,
         connection: psycopg.AsyncConnection[Any],
         pipeline: psycopg.AsyncPipeline,
         recording: Recording,
-        *,
-        repeated: bool,
     ) -> set[int]:
         cursors = [
             await self._on(connection, name, **parameters)
@@ -183,8 +199,6 @@ class PostgresStore:
             await self._on(connection, "advance_lines", locks=locks)
         if queues := recording.given_back_in(accepted):
             await self._on(connection, "wake", queues=queues)
-        if repeated:
-            accepted |= await self._recorded_before(connection, pipeline, recording, accepted)
         return accepted
 
     async def _recorded_before(
@@ -262,16 +276,7 @@ class PostgresStore:
             return [name for (name,) in await cursor.fetchall()]
 
     async def listen(self, hear: Callable[[str], None], listening: Callable[[], None]) -> None:
-        async with self._listening.use() as connection:
-            await connection.execute(sql.SQL("listen {}").format(sql.Identifier(self._channel)))
-            listening()
-            while True:
-                is_silent = True
-                async for notification in connection.notifies(timeout=LISTEN_PROBE_S):
-                    is_silent = False
-                    hear(notification.payload)
-                if is_silent:  # else the answer would come behind a flood, all of which psycopg
-                    await connection.execute("select 1")  # would hand over in one go
+        await listen(self._listening, self._channel, hear, listening)
 
     async def close(self) -> None:
         lines = (self._claims, self._completions, self._upkeep, self._pruning, self._listening)

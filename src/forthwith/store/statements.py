@@ -58,3 +58,8 @@ def check_schema_name(schema: object) -> str:
 def channel_of(schema: str) -> str:
     """Return the name of the notification channel of a schema."""
     return f"{schema}_wake"
+
+
+def done_channel_of(schema: str) -> str:
+    """Return the channel on which the ends of jobs are told whose results are kept."""
+    return f"{schema}_done"

@@ -4,6 +4,8 @@ with back as (
     delete from forthwith.finished_job
     where id = %(id)s and status in ('failed', 'aborted', 'cancelled')
     returning *
+), forgotten as (  -- what an earlier run returned, if it is kept
+    delete from forthwith.result using back where result.job_id = back.id
 )
 insert into forthwith.job (
     id, lease_token, deferred_at, scheduled_at, priority, attempts, state, crashes_max, queue, task, lock,
