@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from psycopg import errors
+from forthwith.store.operator_pool import TooSlow
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -49,7 +49,7 @@ async def take_census(queries: OperatorQueries, rows_max: int = ROWS_MAX) -> Cen
     """Count the live jobs, up to `rows_max` of them; fewer, where that takes too long."""
     try:
         return await _counted(queries, rows_max)
-    except errors.QueryCanceled:
+    except TooSlow:
         return await _counted(queries, min(rows_max, ROWS_MAX_IN_HASTE))
 
 

@@ -9,20 +9,33 @@ from typing import TYPE_CHECKING, Self
 from forthwith import upstream
 from forthwith.connector import Connector
 from forthwith.errors import InvalidArgument
+from forthwith.operations.actions import Actions
 from forthwith.operations.census import take_census
+from forthwith.operations.checks import (
+    ERRORS_WITHIN_MAX_S,
+    HISTORY_WITHIN_MAX_S,
+    HOUR_S,
+    check_action,
+    check_at,
+    check_cursor,
+    check_filter,
+    check_id,
+    check_ids,
+    check_periodic_id,
+    check_within,
+)
 from forthwith.operations.error_groups import error_groups
 from forthwith.operations.history import history
 from forthwith.operations.job_filter import ALL_JOBS
 from forthwith.operations.jobs import job_page, job_view
 from forthwith.operations.lock_state import LockState
 from forthwith.operations.overview import Overview
-from forthwith.operations.periodic import periodic_states
+from forthwith.operations.periodic import periodic_states, run_now
 from forthwith.operations.queues import queue_states
-from forthwith.operations.search import id_of_cursor
 from forthwith.operations.snapshot import Snapshot
 from forthwith.operations.tasks import task_states
 from forthwith.operations.worker_state import WorkerState
-from forthwith.options import check_count, check_name, check_positive
+from forthwith.options import check_count, check_name
 from forthwith.store.operator_pool import OperatorPool
 from forthwith.store.operator_queries import OperatorQueries
 
@@ -42,9 +55,6 @@ if TYPE_CHECKING:
     from forthwith.operations.tally_point import TallyPoint
     from forthwith.operations.task_state import TaskState
 
-HOUR_S = 3600.0
-ERRORS_WITHIN_MAX_S = 7 * 24 * HOUR_S
-HISTORY_WITHIN_MAX_S = 30 * 24 * HOUR_S
 LIMIT_MAX = 1000
 LOCKS_MAX = 100
 LINE_ROWS_MAX = 500_000
@@ -73,6 +83,7 @@ class Desk:
         self._app = app
         self._pool = OperatorPool(app.connector.database)
         self._queries = OperatorQueries(self._pool, app.connector.schema)
+        self._actions = Actions(self._queries)
         self._census = Snapshot(partial(take_census, self._queries))
         self._locks = Snapshot(self._ask_locks)
         self._errors = Snapshot(partial(error_groups, self._queries, HOUR_S))
@@ -134,8 +145,8 @@ class Desk:
         look further. Raises `InvalidArgument` for a limit or a cursor.
         """
         check_count("limit", limit, at_most=LIMIT_MAX)
-        below_id = id_of_cursor("after", after)
-        return await job_page(self._queries, filter, limit=limit, below_id=below_id)
+        below_id = check_cursor("after", after)
+        return await job_page(self._queries, check_filter(filter), limit=limit, below_id=below_id)
 
     async def job(self, job_id: int) -> JobView | None:
         """Return all that is known of a job; None if there is none of that id."""
@@ -160,7 +171,7 @@ class Desk:
 
     async def error_groups(self, within_s: float = 3600) -> list[ErrorGroup]:
         """Return what failed in the last `within_s` seconds (at most 7 days), the most frequent first."""
-        _check_within(within_s, ERRORS_WITHIN_MAX_S)
+        check_within(within_s, at_most_s=ERRORS_WITHIN_MAX_S)
         if within_s == HOUR_S:
             return await self._errors.get()
         return await error_groups(self._queries, within_s)
@@ -172,7 +183,7 @@ class Desk:
 
         Steps are a minute or, for a longer time, so long that there are at most 180.
         """
-        _check_within(within_s, HISTORY_WITHIN_MAX_S)
+        check_within(within_s, at_most_s=HISTORY_WITHIN_MAX_S)
         return await history(
             self._queries,
             within_s,
@@ -196,18 +207,21 @@ class Desk:
 
     async def pause_periodic(self, task: str, periodic_id: str = "") -> bool:
         """Skip a periodic task's ticks from now on. False: it is paused already, or not there."""
-        raise NotImplementedError
+        return await self._set_paused(task, periodic_id, paused=True)
 
     async def resume_periodic(self, task: str, periodic_id: str = "") -> bool:
         """Defer a periodic task's ticks again from now on. False: it is not paused, or not there."""
-        raise NotImplementedError
+        return await self._set_paused(task, periodic_id, paused=False)
 
     async def run_periodic_now(self, task: str, periodic_id: str = "") -> int:
         """Defer a job of a periodic task, for now; return its id.
 
         Raises `InvalidArgument` if no worker has told of such a task, and `AlreadyEnqueued`.
         """
-        raise NotImplementedError
+        check_name("task", task)
+        job_id = await run_now(self._app, self._queries, task, check_periodic_id(periodic_id))
+        self._forget()
+        return job_id
 
     async def retry(self, ids: Sequence[int]) -> ActionResult:
         """Let jobs that failed, were aborted or were cancelled run again, now."""
@@ -234,7 +248,8 @@ class Desk:
 
         Raises `InvalidArgument`.
         """
-        raise NotImplementedError
+        check_action(action)
+        return await self._actions.preview(action, check_filter(filter))
 
     async def apply(
         self,
@@ -249,7 +264,14 @@ class Desk:
         `at` is for `reschedule` alone. What a job has become meanwhile counts, not what the preview said.
         Raises `InvalidArgument`.
         """
-        raise NotImplementedError
+        check_action(action)
+        check_at(action, at)
+        check_filter(filter)
+        check_count("expected_max", expected_max)
+        try:
+            return await self._actions.apply(action, filter, expected_max=expected_max, at=at)
+        finally:
+            self._forget()
 
     async def _ask_locks(self) -> list[LockState]:
         rows = await self._queries.rows("op_locks", cap=LINE_ROWS_MAX, size=LOCKS_MAX)
@@ -262,14 +284,20 @@ class Desk:
     async def _do(
         self, action: Action, ids: Sequence[int], *, at: datetime | None = None
     ) -> ActionResult:
-        raise NotImplementedError
+        checked = check_ids(ids)
+        check_action(action)
+        check_at(action, at)
+        try:
+            return await self._actions.do(action, checked, at)
+        finally:
+            self._forget()
 
+    async def _set_paused(self, task: str, periodic_id: str, *, paused: bool) -> bool:
+        tick = {"task": check_name("task", task), "periodic_id": check_periodic_id(periodic_id)}
+        async with self._queries.deed() as deed:
+            return bool(await deed.rows("op_pause_periodic", **tick, paused=paused))
 
-def check_id(argument: str, value: object) -> int:
-    """Return `value` if it can be a job's id, else raise `InvalidArgument`."""
-    return check_count(argument, value, at_most=2**63 - 1)
-
-
-def _check_within(within_s: float, at_most_s: float) -> None:
-    if check_positive("within_s", within_s) > at_most_s:
-        raise InvalidArgument("within_s", f"must be at most {at_most_s:,.0f} seconds")
+    def _forget(self) -> None:
+        """Count anew: something was done."""
+        self._census.forget()
+        self._locks.forget()

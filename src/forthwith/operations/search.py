@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from forthwith.errors import InvalidArgument
+from forthwith.operations.checks import ID_MAX
 from forthwith.operations.places import LIVE_STATES, places_of
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from forthwith.operations.places import Key, Place
     from forthwith.store.operator_queries import Transaction
 
-ID_MAX = 2**63 - 1
 CANDIDATES_MAX = 5_000
 FIRST_LOOK = 500
 LOOK_MAX = 20_000
@@ -137,13 +136,3 @@ async def _candidates(
     if max(parts.values(), default=0) >= CANDIDATES_MAX:
         return None
     return [row["id"] for row in rows]
-
-
-def id_of_cursor(argument: str, cursor: object) -> int:
-    """Return the id below which a cursor goes on; raise `InvalidArgument` if it is none of ours."""
-    if cursor is None:
-        return ID_MAX
-    is_ours = isinstance(cursor, str) and cursor.isascii() and cursor.isdigit()
-    if not is_ours or len(str(cursor)) > len(str(ID_MAX)) or int(str(cursor)) > ID_MAX:
-        raise InvalidArgument(argument, "is no cursor: pass the next_cursor of the page before")
-    return int(str(cursor))

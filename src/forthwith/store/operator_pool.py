@@ -6,11 +6,13 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from psycopg import errors
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
 from forthwith.database.pool import TIMEOUT_S, Pool
 from forthwith.database.watched import PooledConnection
+from forthwith.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -35,6 +37,17 @@ BEGIN_QUESTION = _BEGIN.format(isolation="repeatable read, read only").encode()
 
 # Who advances a line must see what came into it while he waited for its head: read committed.
 BEGIN_DEED = _BEGIN.format(isolation="read committed, read write").encode()
+
+
+class TooSlow(DatabaseUnavailable):
+    """An operator's question or action took more than five seconds, and was given up.
+
+    The database has much to do, or somebody holds what it needs: try again, or ask for less.
+    """
+
+
+class InTheWay(DatabaseUnavailable):
+    """Somebody else holds what an operator's action needs, and did not let go in time. Try again."""
 
 
 class OperatorPool(Pool):
@@ -70,8 +83,12 @@ class OperatorPool(Pool):
             try:
                 await connection.execute(begin, prepare=False)
                 yield connection
-            except BaseException:
+                await connection.commit()
+            except BaseException as error:
                 if not connection.closed:
                     await connection.rollback()
+                if isinstance(error, errors.QueryCanceled):
+                    raise TooSlow from error
+                if isinstance(error, errors.LockNotAvailable | errors.DeadlockDetected):
+                    raise InTheWay from error
                 raise
-            await connection.commit()

@@ -43,6 +43,8 @@ class Transaction:
     async def each(self, name: str, parameters: Sequence[Row]) -> list[Row]:
         """Run a statement once for each of these, in one go; return all their rows."""
         found: list[Row] = []
+        if not parameters:
+            return found
         async with psycopg.AsyncCursor(self.connection, row_factory=dict_row) as cursor:
             await cursor.executemany(self._statements[name], parameters, returning=True)
             async for result in cursor.results():
