@@ -25,6 +25,8 @@ from forthwith.operations.checks import (
     check_within,
 )
 from forthwith.operations.error_groups import error_groups
+from forthwith.operations.facts import gather_facts
+from forthwith.operations.health import findings
 from forthwith.operations.history import history
 from forthwith.operations.job_filter import ALL_JOBS
 from forthwith.operations.jobs import job_page, job_view
@@ -193,7 +195,8 @@ class Desk:
 
     async def findings(self) -> list[Finding]:
         """Return what is wrong, the worst first. Empty: all is well."""
-        raise NotImplementedError
+        queues, tasks, workers = await asyncio.gather(self.queues(), self.tasks(), self.workers())
+        return findings(await gather_facts(self._queries, queues, tasks, workers))
 
     # -- deeds --------------------------------------------------------------------------------------
 

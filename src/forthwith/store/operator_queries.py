@@ -32,7 +32,7 @@ class Transaction:
         Never prepared: filters that are null would then get plans in which they could be anything.
         """
         async with psycopg.AsyncCursor(self.connection, row_factory=dict_row) as cursor:
-            await cursor.execute(self._statements[name], parameters or None, prepare=False)
+            await cursor.execute(self._statements[name], parameters, prepare=False)
             return await cursor.fetchall() if cursor.description is not None else []
 
     async def row(self, name: str, /, **parameters: Any) -> Row:

@@ -1,0 +1,174 @@
+"""Says what is wrong, in words. Every rule is a pure function of the facts."""
+
+from __future__ import annotations
+
+import shlex
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from forthwith.operations.finding import Finding
+from forthwith.operations.server_health import SERVER_RULES
+from forthwith.operations.waits import told
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from forthwith.operations.facts import Facts
+    from forthwith.operations.worker_state import WorkerState
+
+OVERDUE_S = 300.0
+NAMES_MAX = 10
+
+_ORDER = {"error": 0, "warning": 1, "note": 2}
+
+
+def findings(facts: Facts) -> list[Finding]:
+    """Return what is wrong, the worst first. Empty: all is well."""
+    found = chain.from_iterable(rule(facts) for rule in RULES)
+    return sorted(found, key=lambda finding: _ORDER[finding.severity])
+
+
+def _no_worker(facts: Facts) -> Iterator[Finding]:
+    waiting = sum(queue.ready + queue.blocked for queue in facts.queues)
+    if waiting and not _live(facts):
+        yield Finding(
+            "error",
+            "no-worker",
+            "No worker is running",
+            f"{_jobs(waiting, facts)} {_are(waiting)} due, and no live worker is registered.",
+            "Start one: `forthwith worker`. If one should be running, look at its log and its host.",
+        )
+
+
+def _no_listener(facts: Facts) -> Iterator[Finding]:
+    if not _live(facts):
+        return
+    for queue in facts.queues:
+        if queue.ready + queue.blocked and not queue.listeners:
+            yield Finding(
+                "error",
+                "no-listener",
+                f"No worker listens to queue {queue.name!r}",
+                f"{_jobs(queue.ready + queue.blocked, facts)} of it {_are(queue.ready + queue.blocked)} due,"
+                " and every live worker listens to other queues alone.",
+                f"Start a worker for it: `forthwith worker --queues {shlex.quote(queue.name)}`.",
+            )
+
+
+def _unknown_tasks(facts: Facts) -> Iterator[Finding]:
+    live = _live(facts)
+    if not live or any(worker.tasks_known is None for worker in live):
+        return  # nobody could run it, or nobody can say
+    unknown = [task for task in facts.tasks if task.waiting and not task.known_by]
+    if unknown:
+        waiting = sum(task.waiting for task in unknown)
+        yield Finding(
+            "error",
+            "unknown-task",
+            "No worker knows " + _named("task", [task.name for task in unknown]),
+            f"{_jobs(waiting, facts)} {_wait(waiting)} for a worker that knows {_it(unknown)}.",
+            "Deploy workers that import the task's module, see import_paths, or cancel the jobs if the"
+            " task is gone for good.",
+        )
+
+
+def _silent_workers(facts: Facts) -> Iterator[Finding]:
+    for worker in facts.workers:
+        if worker.is_silent:
+            yield Finding(
+                "warning",
+                "silent-worker",
+                f"Worker {worker.id} is silent",
+                f"{worker.name} (pid {worker.pid} on {worker.host}) was last seen at"
+                f" {told(worker.last_seen)}. Its jobs run again as soon as another worker rescues them.",
+                "Look whether the process and its host are alive, and reach the database.",
+            )
+
+
+def _paused_queues(facts: Facts) -> Iterator[Finding]:
+    for queue in facts.queues:
+        if queue.paused_at is not None and queue.waiting:
+            yield Finding(
+                "warning",
+                "paused-queue",
+                f"Queue {queue.name!r} is paused",
+                f"Since {told(queue.paused_at)}, and {_jobs(queue.waiting, facts)} {_wait(queue.waiting)}"
+                " in it.",
+                f"Let it go on when you are done: `forthwith resume {shlex.quote(queue.name)}`.",
+            )
+
+
+def _overdue(facts: Facts) -> Iterator[Finding]:
+    for queue in facts.queues:
+        if queue.oldest_waiting_at is None or queue.paused_at is not None or not queue.listeners:
+            continue
+        waited_s = (facts.now - queue.oldest_waiting_at).total_seconds()
+        if waited_s > OVERDUE_S and _has_idle_listener(facts, queue.name):
+            yield Finding(
+                "warning",
+                "overdue",
+                f"Jobs of queue {queue.name!r} wait although workers are idle",
+                f"The first of them could have run since {told(queue.oldest_waiting_at)}.",
+                "Look at that job, which says what it waits for. If nothing is in its way, restart the"
+                " workers of the queue.",
+            )
+
+
+def _poison(facts: Facts) -> Iterator[Finding]:
+    if facts.poison_count:
+        many = f"{facts.poison_count:,}" if facts.poison_count <= 1000 else "More than 1,000"
+        yield Finding(
+            "warning",
+            "poison",
+            "Jobs took their workers down with them",
+            f"{many} in the last hour crashed so often that they were failed; the last is job"
+            f" {facts.poison_last_id}.",
+            "Look for what kills the process: memory, a native library, os._exit. Then retry them.",
+        )
+
+
+RULES: Sequence[Callable[[Facts], Iterator[Finding]]] = (
+    *SERVER_RULES,
+    _no_worker,
+    _no_listener,
+    _unknown_tasks,
+    _silent_workers,
+    _paused_queues,
+    _overdue,
+    _poison,
+)
+
+
+def _live(facts: Facts) -> list[WorkerState]:
+    return [worker for worker in facts.workers if not worker.is_silent]
+
+
+def _has_idle_listener(facts: Facts, queue: str) -> bool:
+    return any(
+        (worker.running or 0) < worker.concurrency
+        for worker in facts.workers
+        if not worker.is_silent and (worker.queues is None or queue in worker.queues)
+    )
+
+
+def _jobs(count: int, facts: Facts) -> str:
+    least = "" if all(queue.is_exact for queue in facts.queues) else "at least "
+    return f"{least}{count:,} job{'' if count == 1 else 's'}"
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def _wait(count: int) -> str:
+    return "waits" if count == 1 else "wait"
+
+
+def _it(items: Sequence[object]) -> str:
+    return "it" if len(items) == 1 else "them"
+
+
+def _named(noun: str, names: Sequence[str]) -> str:
+    told_names = ", ".join(map(repr, names[:NAMES_MAX]))
+    others = f" and {len(names) - NAMES_MAX} more" if len(names) > NAMES_MAX else ""
+    return f"{noun}{'' if len(names) == 1 else 's'} {told_names}{others}"
