@@ -47,8 +47,9 @@ class ClaimedJob(NamedTuple):
     queueing_lock: str | None
     scheduled_at: datetime | None
     abort_requested: bool
-    wait_s: float = 0.0
-    """How long it had waited when it was claimed: since it was deferred or, if later, due."""
+    wait_s: float | None = None
+    """How long it had waited when it was claimed: since it was deferred or, if later, due. In a large claim
+    it is told of one job in twenty."""
 
     @property
     def is_suspect(self) -> bool:

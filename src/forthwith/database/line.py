@@ -42,6 +42,12 @@ class Line:
         self._connection: LineConnection | None = None
         self._connected_s = 0.0
         self._lock = asyncio.Lock()
+        self._connects = 0
+
+    @property
+    def reconnects(self) -> int:
+        """How often the connection was made anew."""
+        return max(self._connects - 1, 0)
 
     @property
     def age_s(self) -> float:
@@ -88,6 +94,7 @@ class Line:
             async with asyncio.timeout(self._connect_limit_s):
                 self._connection = await self._connect()
             self._connected_s = time.monotonic()
+            self._connects += 1
         return self._connection
 
     async def _connect(self) -> LineConnection:

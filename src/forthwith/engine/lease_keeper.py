@@ -74,6 +74,17 @@ class LeaseKeeper:
         """
         return worker_id == self.worker_id and time.monotonic() < self._valid_until_s
 
+    @property
+    def silent_s(self) -> float:
+        """For how long the database has not answered, beyond the interval at which it is asked."""
+        asked_s = self._valid_until_s - self._lease_s
+        return max(0.0, time.monotonic() - asked_s - self._interval_s)
+
+    @property
+    def reconnects(self) -> int:
+        """How often its connection was made anew."""
+        return self._store.reconnects
+
     def quicken(self) -> None:
         """Renew often from now on, and say so: jobs may be claimed, or others watched. From any thread."""
         if self._interval_s > self._renew_interval_s and self._loop is not None:

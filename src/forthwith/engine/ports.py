@@ -190,6 +190,10 @@ class JobStore(Protocol):
     @property
     def tallies(self) -> TallyStore: ...
 
+    @property
+    def reconnects(self) -> int:
+        """How often a connection was made anew."""
+
     async def listen(self, hear: Callable[[str], None], listening: Callable[[], None]) -> None:
         """Call `listening` once notifications arrive, then `hear` with each payload, until it breaks."""
 
@@ -201,6 +205,9 @@ class LeaseStore(Protocol):
 
     @property
     def holds_lock(self) -> bool: ...
+
+    @property
+    def reconnects(self) -> int: ...
 
     async def register(self) -> int: ...
 

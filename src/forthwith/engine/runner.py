@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SLICE_S = 0.005
+# What Succeeded(job) makes, in two thirds of the time.
+_succeeded = functools.partial(tuple.__new__, Succeeded)
 UNKNOWN_NAMED_MAX = 100
 
 
@@ -250,7 +252,7 @@ class Runners:
             outcome = await self._conclude(execution, plan, error)
         else:
             if execution.completion is None:
-                outcome = Succeeded(job)
+                outcome = _succeeded((job,))
             else:
                 outcome = await self._conclude(execution, plan, None, value)
         if logs:

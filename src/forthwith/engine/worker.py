@@ -27,6 +27,7 @@ from forthwith.engine.loop_watch import LoopWatch
 from forthwith.engine.meter import Meter
 from forthwith.engine.pauser import Pauser
 from forthwith.engine.pruner import Pruner
+from forthwith.engine.readings import Readings
 from forthwith.engine.rescuer import Rescuer
 from forthwith.engine.runner import Runners
 from forthwith.engine.scheduler import Scheduler
@@ -153,6 +154,19 @@ class Worker:
     def worker_id(self) -> int:
         """The worker's id in the database."""
         return self._lease.worker_id
+
+    def readings(self) -> Readings:
+        """Tell how things are. From any thread."""
+        return Readings(
+            worker_id=self.worker_id,
+            holds_lease=self._lease.holds(self.worker_id),
+            silent_s=self._lease.silent_s,
+            is_stopping=self._stop.is_set(),
+            running=self._runners.running,
+            buffered=len(self._buffer),
+            unrecorded=self._completer.backlog,
+            reconnects=self._store.reconnects + self._lease.reconnects,
+        )
 
     def stop(self) -> None:
         """Ask the worker to finish what runs and leave. From any thread."""

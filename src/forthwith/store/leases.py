@@ -63,6 +63,11 @@ class PostgresLeases:
         """Whether the session holds the advisory lock, as far as is known here."""
         return self._locked_by is not None and not self._locked_by.closed
 
+    @property
+    def reconnects(self) -> int:
+        """How often the connection was made anew."""
+        return self._line.reconnects
+
     async def register(self) -> int:
         """Register a worker and take its advisory lock. Returns its id."""
         async with self._line.use() as connection:

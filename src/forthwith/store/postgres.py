@@ -278,11 +278,18 @@ class PostgresStore:
     async def listen(self, hear: Callable[[str], None], listening: Callable[[], None]) -> None:
         await listen(self._listening, self._channel, hear, listening)
 
+    @property
+    def reconnects(self) -> int:
+        return sum(line.reconnects for line in self._lines)
+
     async def close(self) -> None:
-        lines = (self._claims, self._completions, self._upkeep, self._pruning, self._listening)
-        for line in lines:
+        for line in self._lines:
             await line.close()
         await self.completing.close()
+
+    @property
+    def _lines(self) -> tuple[Line, ...]:
+        return (self._claims, self._completions, self._upkeep, self._pruning, self._listening)
 
     async def _on(
         self, connection: psycopg.AsyncConnection[Any], name: str, /, **parameters: Any

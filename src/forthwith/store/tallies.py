@@ -36,6 +36,6 @@ def _parameters(counts: Counts) -> Mapping[str, list[Any]]:
         "attempts": [each.attempts for each in ended],
         "runs_s": [each.run_s.sum for each in ended],
         "run_counts": [array(each.run_s.counts) for each in ended],
-        "waits_s": [each.wait_s.sum for each in ended],
+        "waits_s": [each.wait_sum_s for each in ended],
         "wait_counts": [array(each.wait_s.counts) for each in ended],
     }

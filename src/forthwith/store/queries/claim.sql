@@ -13,7 +13,7 @@ with claimant as materialized (
     ) as share (queue, size, after_rank, after_id)
     where not exists (select from forthwith.queue_pause where queue_pause.queue = share.queue)
 ), picked as materialized (
-    select best.id, best.queueing_lock
+    select best.id, best.queueing_lock, share.size
     from claimant cross join share
     cross join lateral (
         select job.id, job.queueing_lock
@@ -42,4 +42,5 @@ where job.id = picked.id
 returning job.id, job.lease_token, job.worker_id, job.queue, job.task, job.priority, job.attempts,
     job.crashes, job.crashes_max, job.args::text, job.lock, job.queueing_lock, job.scheduled_at,
     job.abort_requested,
-    date_part('epoch', job.claimed_at - greatest(job.deferred_at, job.scheduled_at))
+    case when picked.size <= 200 or job.id %% 20 = 0  -- it takes the server a microsecond
+        then date_part('epoch', job.claimed_at - greatest(job.deferred_at, job.scheduled_at)) end
