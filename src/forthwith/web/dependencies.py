@@ -7,11 +7,11 @@ reaches one by an unsafe method (POST, PUT, PATCH, DELETE).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
-from fastapi import HTTPException, Request
+from fastapi import Depends, HTTPException, Request
 
-from forthwith.operations import Desk  # noqa: TC001 -- FastAPI reads the annotations
+from forthwith.operations import Desk
 from forthwith.web.role import Role
 
 if TYPE_CHECKING:
@@ -49,6 +49,9 @@ def dashboard_of(request: Request) -> Dashboard:
 def desk(request: Request) -> Desk:
     """Return the desk, which hides secrets in what it returns."""
     return dashboard_of(request).desk
+
+
+AtDesk = Annotated[Desk, Depends(desk)]
 
 
 def identity(request: Request) -> Identity:
