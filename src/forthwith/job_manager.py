@@ -290,6 +290,7 @@ class JobManager(JobCatalog):
             pid=0,
             queues=None,
             concurrency=0,
+            tasks=None,
             lease_s=30.0,
             renew_interval_s=None,
         )
@@ -301,7 +302,13 @@ class JobManager(JobCatalog):
 
     async def update_heartbeat(self, worker_id: int) -> None:
         """Renew a worker's lease by 30 seconds."""
-        await self._rows("renew_lease", worker_id=worker_id, lease_s=30.0, renew_interval_s=None)
+        await self._rows(
+            "renew_lease",
+            worker_id=worker_id,
+            lease_s=30.0,
+            renew_interval_s=None,
+            running=None,
+        )
 
     async def prune_stalled_workers(self, seconds_since_heartbeat: float) -> list[int]:
         """Forget workers that hold no job and have not been seen for a time. Returns their ids."""

@@ -140,6 +140,7 @@ class Worker:
                 concurrency=self.settings.concurrency,
                 lease_s=self.settings.lease_s,
                 renew_interval_s=self.settings.renew_interval_s,
+                tasks=sorted(self.app.tasks),
             ),
             plan_of=planner.plan_of,
             defer_periodically=self._defer_periodically,

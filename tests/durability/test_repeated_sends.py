@@ -42,6 +42,12 @@ TABLES = (
     "queueing_lock",
     "worker",
     "periodic_defer",
+    "queue_pause",
+    "result",
+    "progress",
+    "tally",
+    "job_trace",
+    "periodic_task",
     "migration",
 )
 MOMENTS = {"claimed_at", "started_at", "deferred_at", "finished_at", "at", "last_seen"}
@@ -305,6 +311,7 @@ class TestWorkers:
             worker_id=bench.worker_id,
             lease_s=30.0,
             renew_interval_s=None,
+            running=None,
         )
         assert renewed == []
         await bench.worker.store.set_sleeping(bench.worker_id, sleeping=True)
@@ -321,6 +328,7 @@ class TestWorkers:
             worker_id=bench.worker_id,
             lease_s=30.0,
             renew_interval_s=None,
+            running=None,
         )
         assert await run(bench.connection, "unregister_worker", worker_id=bench.worker_id) == []
         assert await bench.contents() == before

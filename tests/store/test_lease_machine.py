@@ -273,6 +273,7 @@ class Leases(RuleBasedStateMachine):
                 pid=1,
                 queues=None,
                 concurrency=1,
+                tasks=None,
                 lease_s=LEASE_S,
                 renew_interval_s=RENEW_INTERVAL_S,
             )
@@ -602,7 +603,12 @@ class Leases(RuleBasedStateMachine):
             self.start(worker)
 
     def renew_lease(self, worker: Worker) -> bool:
-        renewal = {"worker_id": worker.id, "lease_s": LEASE_S, "renew_interval_s": None}
+        renewal = {
+            "worker_id": worker.id,
+            "lease_s": LEASE_S,
+            "renew_interval_s": None,
+            "running": 1,
+        }
         is_kept = bool(self.wait(run(worker.session, "renew_lease", **renewal)))
         row = self.rows.get(worker.id)
         assert is_kept == (row is not None and not row.has_ended)
@@ -670,7 +676,12 @@ class Leases(RuleBasedStateMachine):
         share = Share("default", 9, QUEUE_START)
         assert self.wait(self.hand.store.claim([share], [], worker_id)) == []
         assert self.wait(self.hand.store.claim_suspect(None, [], worker_id)) == []
-        renewal = {"worker_id": worker_id, "lease_s": LEASE_S, "renew_interval_s": None}
+        renewal = {
+            "worker_id": worker_id,
+            "lease_s": LEASE_S,
+            "renew_interval_s": None,
+            "running": 1,
+        }
         assert self.wait(run(self.connection, "renew_lease", **renewal)) == []
 
     async def look_of(self, sweeper: Worker) -> Any:

@@ -28,7 +28,7 @@ PRIORITIES = st.integers(-1, 1)
 SIZES = st.integers(1, 4)
 PICK = st.integers(0, 1000)
 CRASHES_MAX = 3
-TABLES = "job, finished_job, failed_attempt, queueing_lock, worker"
+TABLES = "job, finished_job, failed_attempt, queueing_lock, worker, queue_pause, result, progress"
 EMPTY = "; ".join(f"delete from forthwith.{table}" for table in TABLES.split(", "))  # noqa: S608
 
 

@@ -89,6 +89,7 @@ class TestWhoIsGone:
             worker_id=worker.worker_id,
             lease_s=1.0,
             renew_interval_s=None,
+            running=None,
         )
         assert await take_over(connection, gone) == []
         assert await status(connection, job_id) == "doing"
@@ -217,6 +218,7 @@ class TestWhoIsInTheWay:
                     worker_id=worker.worker_id,
                     lease_s=1,
                     renew_interval_s=None,
+                    running=None,
                 )
                 == []
             )

@@ -122,7 +122,13 @@ async def cancel(
     """Cancel a job in one transaction, as the job manager does."""
     async with connection.transaction():
         rows = await run(
-            connection, "cancel", id=job_id, abort=abort, delete_job=False, channel="forthwith_wake"
+            connection,
+            "cancel",
+            id=job_id,
+            abort=abort,
+            delete_job=False,
+            channel="forthwith_wake",
+            done_channel="forthwith_done",
         )
         locks = [lock for _, lock, _ in rows if lock is not None]
         if locks:

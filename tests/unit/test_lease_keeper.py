@@ -33,6 +33,8 @@ class FakeLeases:
     ids: int = 0
     intervals_s: list[float] = field(default_factory=list)
     """What each renewal has said about the next one."""
+    running: list[int] = field(default_factory=list)
+    """How many jobs each has said to run."""
 
     async def register(self) -> int:
         await self._note("register")
@@ -40,8 +42,9 @@ class FakeLeases:
         self.is_known = True
         return self.ids
 
-    async def renew(self, worker_id: int, interval_s: float) -> bool:
+    async def renew(self, worker_id: int, interval_s: float, running: int) -> bool:
         self.intervals_s.append(interval_s)
+        self.running.append(running)
         await self._note(f"renew {worker_id}")
         self.session_is_lost = False
         if self.fails:
@@ -99,6 +102,13 @@ async def test_lease_is_renewed_again_and_again(keep: Any, wait_until: Any) -> N
     await kept.keeper.stop(leaves_jobs=True, timeout_s=PATIENCE_S)
     assert kept.store.calls[0] == "register"
     assert kept.store.calls[-2:] == ["unregister 1, True", "close"]
+
+
+async def test_each_renewal_says_how_many_jobs_run(keep: Any, wait_until: Any) -> None:
+    numbers = iter(range(1000))
+    kept = await keep(FakeLeases(), renew_interval_s=0.01, running=lambda: next(numbers))
+    await wait_until(lambda: len(kept.store.running) >= 3)
+    assert kept.store.running[:3] == [0, 1, 2]
 
 
 async def test_loss_of_the_session_makes_the_renewal_due_at_once(

@@ -29,7 +29,20 @@ DROP_ATTEMPTS = 3
 LINGER_S = 0.1
 DROP_WAIT_MS = 3000
 PAUSE_S = 0.2
-_TABLES = ("job", "finished_job", "failed_attempt", "worker", "queueing_lock", "periodic_defer")
+_TABLES = (
+    "job",
+    "finished_job",
+    "failed_attempt",
+    "worker",
+    "queueing_lock",
+    "periodic_defer",
+    "queue_pause",
+    "result",
+    "progress",
+    "tally",
+    "job_trace",
+    "periodic_task",
+)
 
 
 @dataclass(frozen=True, slots=True)

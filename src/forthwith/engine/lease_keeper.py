@@ -40,8 +40,12 @@ class LeaseKeeper:
         on_lost: Callable[[int], None],
         lease_s: float = 30.0,
         is_idle: Callable[[], bool] = lambda: False,
+        running: Callable[[], int] = lambda: 0,
     ) -> None:
-        """Renew every `renew_interval_s` seconds, and less often while `is_idle`, asked in the thread."""
+        """Renew every `renew_interval_s` seconds, and less often while `is_idle`.
+
+        Each time it is said how many jobs are `running`. Both are asked in the thread.
+        """
         self._store = store
         self._renew_interval_s = renew_interval_s
         self._quiet_interval_s = max(
@@ -49,6 +53,7 @@ class LeaseKeeper:
         )
         self._interval_s = renew_interval_s
         self._is_idle = is_idle
+        self._running = running
         self._busy_until_s = time.monotonic()
         self._quickened = asyncio.Event()
         self._lease_s = lease_s
@@ -196,7 +201,8 @@ class LeaseKeeper:
         return self._interval_s
 
     async def _renew(self) -> None:
-        if await self._store.renew(self.worker_id, self._next_interval_s()):
+        interval_s = self._next_interval_s()
+        if await self._store.renew(self.worker_id, interval_s, self._running()):
             return
         lost = self.worker_id
         self.worker_id = await self._store.register()

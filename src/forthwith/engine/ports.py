@@ -187,6 +187,9 @@ class JobStore(Protocol):
 
     async def prune(self) -> list[str]: ...
 
+    async def prune_observation(self, batch_size: int) -> int:
+        """Forget up to so many rows of each kind that is over. Returns of how many, at the most."""
+
     @property
     def tallies(self) -> TallyStore: ...
 
@@ -211,8 +214,11 @@ class LeaseStore(Protocol):
 
     async def register(self) -> int: ...
 
-    async def renew(self, worker_id: int, interval_s: float) -> bool:
-        """Extend the lease, and say in how many seconds the next renewal comes. False: it was lost."""
+    async def renew(self, worker_id: int, interval_s: float, running: int) -> bool:
+        """Extend the lease, and say in how many seconds the next renewal comes and how many jobs run.
+
+        False: it was lost.
+        """
 
     async def unregister(self, worker_id: int, *, leaves_jobs: bool) -> None: ...
 

@@ -1,4 +1,4 @@
-"""Drops old history, by the partition, and makes the partitions of the days to come."""
+"""Drops old history, by the partition, makes the next days' partitions, and forgets what was seen."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ logger = logging.getLogger(__name__)
 
 INTERVAL_S = 3600.0
 FIRST_S = 10.0
+BATCH_SIZE = 5000
+REST_S = 0.1
 
 
 class Pruner:
@@ -30,8 +32,15 @@ class Pruner:
         while True:
             await asyncio.sleep(wait_s * random.uniform(0.5, 1.5))
             try:
-                for partition in await self._store.prune():
-                    logger.info("Dropped the history partition %s", partition)
+                await self._prune()
             except ConnectorException as error:
                 logger.warning("Could not prune history: %s", error)
             wait_s = INTERVAL_S
+
+    async def _prune(self) -> None:
+        for partition in await self._store.prune():
+            logger.info("Dropped the history partition %s", partition)
+        is_more = True
+        while is_more:
+            is_more = await self._store.prune_observation(BATCH_SIZE) >= BATCH_SIZE
+            await asyncio.sleep(REST_S)

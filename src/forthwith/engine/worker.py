@@ -113,6 +113,7 @@ class Worker:
             lease_s=settings.lease_s,
             on_lost=lambda worker_id: self._in_loop(self._drop_lost, worker_id),
             is_idle=self._is_idle,
+            running=lambda: self._runners.running,
         )
         self._pauser = Pauser(
             store,

@@ -33,6 +33,7 @@ class PostgresLeases:
         concurrency: int,
         lease_s: float,
         renew_interval_s: float | None = None,
+        tasks: Sequence[str] | None = None,
     ) -> None:
         # An answer must come well before the lease ends, or else there is time for another connection.
         answer_limit_s = min(lease_s / 3, ANSWER_LIMIT_S)
@@ -50,6 +51,7 @@ class PostgresLeases:
             "pid": os.getpid(),
             "queues": None if queues is None else list(queues),
             "concurrency": concurrency,
+            "tasks": None if tasks is None else list(tasks),
             "lease_s": lease_s,
             "renew_interval_s": renew_interval_s,
         }
@@ -79,8 +81,11 @@ class PostgresLeases:
             await self._row(connection, "tell_watchers", channel=self._channel)
             return int(worker_id)
 
-    async def renew(self, worker_id: int, interval_s: float | None = None) -> bool:
-        """Extend the lease, and say when the next renewal comes. False: the worker was taken for dead.
+    async def renew(
+        self, worker_id: int, interval_s: float | None = None, running: int | None = None
+    ) -> bool:
+        """Extend the lease, and say when the next renewal comes, and how many jobs run. False: the worker
+        was taken for dead.
 
         Who renews more often than he has said before may claim jobs, and tells the others to watch.
         """
@@ -94,6 +99,7 @@ class PostgresLeases:
                 worker_id=worker_id,
                 lease_s=self._lease_s,
                 renew_interval_s=interval_s,
+                running=running,
             )
             if interval_s is not None and row is not None:
                 said_s, self._said_interval_s = self._said_interval_s, interval_s

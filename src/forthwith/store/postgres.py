@@ -55,6 +55,8 @@ COMPLETION_LIMIT = """;
 COMPLETION_SETTINGS = HOT_SETTINGS + COMPLETION_LIMIT
 UPKEEP_SETTINGS = f"{OWN_SESSION} set jit = off; set statement_timeout = '15s'"
 LOOK_BATCH_SIZE = 2000
+TALLY_RETENTION_S = 8 * 86_400.0
+TRACE_RETENTION_S = 7 * 86_400.0
 NO_RESULTS: Mapping[Any, Any] = MappingProxyType({})
 
 
@@ -274,6 +276,18 @@ class PostgresStore:
                 connection, "keep_partitions", days_ahead=3, retention_s=self._history_retention_s
             )
             return [name for (name,) in await cursor.fetchall()]
+
+    async def prune_observation(self, batch_size: int) -> int:
+        async with self._pruning.use() as connection:
+            cursor = await self._on(
+                connection,
+                "prune_observation",
+                tally_retention_s=TALLY_RETENTION_S,
+                trace_retention_s=TRACE_RETENTION_S,
+                batch_size=batch_size,
+            )
+            [(pruned,)] = await cursor.fetchall()
+            return int(pruned)
 
     async def listen(self, hear: Callable[[str], None], listening: Callable[[], None]) -> None:
         await listen(self._listening, self._channel, hear, listening)
