@@ -4,25 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
-from forthwith.operations import Desk
-
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     import psycopg
 
-    import forthwith
+    from forthwith.operations import Desk
 
     Connection = psycopg.AsyncConnection[Any]
-
-
-@pytest.fixture
-async def desk(app: forthwith.App) -> AsyncIterator[Desk]:
-    """A desk at the test's database."""
-    async with Desk(app) as desk:
-        yield desk
 
 
 async def test_empty(desk: Desk) -> None:

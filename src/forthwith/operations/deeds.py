@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from forthwith.operations.places import FINAL, UNSUCCESSFUL
 from forthwith.store.operator_pool import InTheWay
-from forthwith.store.statements import channel_of
+from forthwith.store.statements import channel_of, done_channel_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -80,9 +80,10 @@ class Deeds:
             "abort": abort,
             "delete_job": delete_job,
             "channel": channel_of(self._queries.schema),
+            "done_channel": done_channel_of(self._queries.schema),
         }
         ended = await deed.each("cancel", [{"id": row["id"], **changes} for row in picked])
-        await _advance(deed, [row["lock"] for row in ended])
+        await _advance(deed, [lock for _, lock, _ in ended])
         return len(ended)
 
     async def _delete(self, deed: Transaction, ids: Sequence[int], states: Sequence[str]) -> int:

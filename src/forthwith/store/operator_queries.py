@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg.rows import dict_row
+from psycopg.rows import dict_row, tuple_row
 
 from forthwith.store.operator_pool import BEGIN_DEED, BEGIN_QUESTION
 from forthwith.store.statements import DEFAULT_SCHEMA, statements
@@ -40,12 +40,12 @@ class Transaction:
         (row,) = await self.rows(name, **parameters)
         return row
 
-    async def each(self, name: str, parameters: Sequence[Row]) -> list[Row]:
-        """Run a statement once for each of these, in one go; return all their rows."""
-        found: list[Row] = []
+    async def each(self, name: str, parameters: Sequence[Row]) -> list[tuple[Any, ...]]:
+        """Run a statement once for each of these, in one go; return all their rows, as tuples."""
+        found: list[tuple[Any, ...]] = []
         if not parameters:
             return found
-        async with psycopg.AsyncCursor(self.connection, row_factory=dict_row) as cursor:
+        async with psycopg.AsyncCursor(self.connection, row_factory=tuple_row) as cursor:
             await cursor.executemany(self._statements[name], parameters, returning=True)
             async for result in cursor.results():
                 found += await result.fetchall()
