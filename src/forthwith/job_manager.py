@@ -137,9 +137,10 @@ class JobManager(JobCatalog):
     async def defer_periodic_job(
         self, job: Job, periodic_id: str, defer_timestamp: int
     ) -> int | None:
-        """Defer the job of a periodic task's tick, unless somebody did; return its id or None.
+        """Defer the job of a periodic task's tick, unless somebody did or the task is paused.
 
-        Raises `AlreadyEnqueued`, and `InvalidTimestamp` if the job's `timestamp` is another.
+        Returns its id or None. Raises `AlreadyEnqueued`, and `InvalidTimestamp` if the job's `timestamp`
+        is another.
         """
         if job.task_kwargs.get("timestamp") != defer_timestamp:
             raise InvalidTimestamp

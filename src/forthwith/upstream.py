@@ -175,7 +175,7 @@ class DiscreetDeferrer(PeriodicDeferrer):
             except AlreadyEnqueued:
                 _log_tick(periodic, timestamp, "is not deferred: one waits under its queueing lock")
             else:
-                told = "is deferred" if job_id else "was deferred by another worker"
+                told = "is deferred" if job_id else "was deferred by another worker, or is paused"
                 _log_tick(periodic, timestamp, told, job_id)
 
 

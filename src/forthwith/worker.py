@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import logging
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
+import procrastinate.app
 from procrastinate import middleware
 from procrastinate.jobs import DeleteJobCondition
 
@@ -20,12 +22,20 @@ from forthwith.store.postgres import PostgresStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from contextlib import AbstractContextManager
 
     from procrastinate.middleware import TaskMiddleware, WorkerMiddleware
 
     from forthwith.app import App
 
 logger = logging.getLogger(__name__)
+
+
+class WorkerOptions(procrastinate.app.WorkerOptions, total=False):
+    """What `App.run_worker` takes: Procrastinate's options, and ours."""
+
+    metrics_port: int | None
+    metrics_host: str
 
 
 class Worker:
@@ -50,12 +60,16 @@ class Worker:
         stalled_worker_timeout: float = 30.0,
         task_middleware: list[TaskMiddleware] | None = None,
         worker_middleware: list[WorkerMiddleware] | None = None,
+        metrics_port: int | None = None,
+        metrics_host: str = "127.0.0.1",
     ) -> None:
         self.app = app
         self.queues = _checked_queues(queues)
         self.worker_name = None if name is None else check_name("name", name)
         self.additional_context = additional_context
         self._delete_jobs = _delete_condition(delete_jobs)
+        self._metrics_port = _checked_port(metrics_port)
+        self._metrics_host = check_name("metrics_host", metrics_host)
         self._task_middleware = _checked_middleware("task_middleware", task_middleware)
         self._worker_middleware = _checked_middleware("worker_middleware", worker_middleware)
         _check_all_async(self._worker_middleware)
@@ -100,9 +114,20 @@ class Worker:
         """Work until stopped or, with `wait=False`, until there is nothing left.
 
         Returns how many jobs did not stop within the grace period (sync tasks cannot be stopped from
-        outside): they are given back while their threads still run. Raises `SchemaError` or
-        `DatabaseUnavailable` if it cannot start.
+        outside): they are given back while their threads still run. Raises `SchemaError`,
+        `DatabaseUnavailable` or, for a port that is taken, `InvalidArgument` if it cannot start.
         """
+        with self._monitored():
+            return await self._run()
+
+    def _monitored(self) -> AbstractContextManager[object]:
+        if self._metrics_port is None:
+            return nullcontext()
+        from forthwith.metrics.monitor import monitored  # not needed by most
+
+        return monitored(self._metrics_host, self._metrics_port, lambda: self._engine)
+
+    async def _run(self) -> int:
         await self.app.schema_manager.check_async()
         engine = self._engine = self._assemble()
         if self._stop_asked:
@@ -148,7 +173,9 @@ class Worker:
 
     async def _defer_periodically(self) -> None:
         await PeriodicDeferrer(
-            registry=self.app.periodic_registry, **self.app.periodic_defaults
+            registry=self.app.periodic_registry,
+            note=self.app.note_periodic_tasks_async,
+            **self.app.periodic_defaults,
         ).worker()
 
 
@@ -178,6 +205,12 @@ def _checked_grace(seconds: float | None) -> float | None:
     if seconds is None or seconds == 0:
         return seconds
     return check_positive("shutdown_graceful_timeout", seconds)
+
+
+def _checked_port(port: object) -> int | None:
+    if port is None or (isinstance(port, int) and 0 <= port <= 65_535):
+        return port
+    raise InvalidArgument("metrics_port", "must be a port, from 1 to 65535, or 0 for any free one")
 
 
 def _checked_middleware(argument: str, wrappers: list[Any] | None) -> list[Any]:

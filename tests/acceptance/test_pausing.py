@@ -269,3 +269,103 @@ async def test_an_app_in_memory_says_that_it_cannot_pause() -> None:
     app = forthwith.App(connector=InMemoryConnector())
     with pytest.raises(ForthwithError, match="PostgreSQL"):
         await app.pause_queue_async("mail")
+
+
+def declare_clock(app: forthwith.App, ticks: list[int]) -> Any:
+    """A task that notes the seconds at which it is deferred."""
+
+    @app.periodic(cron="* * * * * *", periodic_id="each second", queue="clocks")
+    @app.task(name="clock")
+    async def clock(timestamp: int) -> None:
+        ticks.append(timestamp)
+
+    return clock
+
+
+async def test_workers_note_their_periodic_tasks(
+    app: forthwith.App, connection: psycopg.AsyncConnection[Any], wait_until: WaitUntil
+) -> None:
+    declare_clock(app, [])
+
+    async def noted() -> list[Any]:
+        query = "select task, periodic_id, cron, queue, paused_at from forthwith.periodic_task"
+        return await (await connection.execute(query)).fetchall()
+
+    async with running_worker(app):
+        await wait_until(noted)
+    assert await noted() == [("clock", "each second", "* * * * * *", "clocks", None)]
+
+
+async def test_ticks_of_a_paused_periodic_task_pass_by(
+    app: forthwith.App, connection: psycopg.AsyncConnection[Any], wait_until: WaitUntil
+) -> None:
+    ticks: list[int] = []
+    clock = declare_clock(app, ticks)
+    assert await app.pause_periodic_async(clock, "each second") is True
+    assert await app.pause_periodic_async("clock", "each second") is False
+
+    async def passed() -> list[tuple[int]]:
+        query = "select defer_timestamp from forthwith.periodic_defer where job_id is null"
+        return await (await connection.execute(query)).fetchall()
+
+    async def two_passed() -> bool:
+        return len(await passed()) >= 2
+
+    async with running_worker(app):
+        await wait_until(two_passed)
+        assert ticks == []
+        assert await app.resume_periodic_async(clock, "each second") is True
+        await wait_until(lambda: len(ticks) >= 2)
+    assert await app.resume_periodic_async(clock, "each second") is False
+    assert not set(ticks) & {timestamp for (timestamp,) in await passed()}
+
+
+async def test_pause_of_a_periodic_task_survives_a_worker_that_notes_it_again(
+    app: forthwith.App,
+) -> None:
+    declare_clock(app, [])
+    await app.pause_periodic_async("clock", "each second")
+    await app.note_periodic_tasks_async()
+    assert await app.pause_periodic_async("clock", "each second") is False
+
+
+async def test_unknown_periodic_task_is_refused(app: forthwith.App) -> None:
+    declare_clock(app, [])
+    with pytest.raises(InvalidArgument, match="periodic_id ''"):
+        await app.pause_periodic_async("clock")
+    with pytest.raises(InvalidArgument, match="no worker knows"):
+        await app.resume_periodic_async("other", "each second")
+    wrong: Any
+    for wrong in ("", None, 3):
+        with pytest.raises(InvalidArgument, match="task"):
+            await app.pause_periodic_async(wrong, "each second")
+    for wrong in (None, 3, "a\0b"):
+        with pytest.raises(InvalidArgument, match="periodic_id"):
+            await app.pause_periodic_async("clock", wrong)
+
+
+def test_pausing_periodic_tasks_synchronously(database_url: str) -> None:
+    with forthwith.App(database_url).open() as app:
+        declare_clock(app, [])
+        assert app.pause_periodic("clock", "each second") is True
+        assert app.resume_periodic("clock", "each second") is True
+
+
+async def test_workers_say_what_they_know_and_how_many_jobs_they_run(
+    app: forthwith.App, connection: psycopg.AsyncConnection[Any], wait_until: WaitUntil
+) -> None:
+    go_on = asyncio.Event()
+
+    @app.task(name="hold", aliases=["held"])
+    async def hold() -> None:
+        await go_on.wait()
+
+    async def runs_three() -> list[tuple[list[str]]]:
+        query = "select tasks from forthwith.worker where running = 3"
+        return await (await connection.execute(query)).fetchall()
+
+    await hold.batch_defer_async(*([{}] * 3))
+    async with running_worker(app, concurrency=5, update_heartbeat_interval=0.1):
+        [(tasks,)] = await wait_until(runs_three)
+        assert {"hold", "held", "builtin:procrastinate.builtin_tasks.remove_old_jobs"} <= set(tasks)
+        go_on.set()

@@ -74,7 +74,10 @@ class JobQueries:
     async def insert_periodic(
         self, job: NewJob, periodic_id: str, defer_timestamp: int
     ) -> int | None:
-        """Insert the job of a tick, unless somebody did. Raises `AlreadyEnqueued`, the tick untaken."""
+        """Insert the job of a tick, unless somebody did, or the task is paused: then the tick is over.
+
+        Raises `AlreadyEnqueued`, the tick untaken.
+        """
         tick = {
             "task": job.task,
             "periodic_id": periodic_id,
@@ -83,7 +86,10 @@ class JobQueries:
         async with self._transaction() as connection:
             if not await self._rows("tick", connection, **tick):
                 return None
-            (job_id,) = await self.deferring.insert_all(connection, [job])
+            job_id = None
+            known = {"task": job.task, "periodic_id": periodic_id}
+            if not await self._rows("periodic_pause", connection, **known):
+                (job_id,) = await self.deferring.insert_all(connection, [job])
             await self._run("ticked", connection, **tick, job_id=job_id)
             return job_id
 
