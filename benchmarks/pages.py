@@ -1,0 +1,176 @@
+"""`python -m benchmarks.pages`: how long an operator waits for a page, on full tables.
+
+Fills a database, then asks each question of the desk and gets each page of the dashboard 20 times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import statistics
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import psycopg
+from rich.console import Console
+from rich.table import Table
+
+import forthwith
+from benchmarks.server import open_server
+from forthwith.operations import Desk, JobFilter
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+CALLS = 20
+PORTION = 500_000
+MEDIAN_MAX_MS = 200.0
+_STEP = re.compile(r"^-- step: (.+)$", re.MULTILINE)
+
+Calls = dict[str, "Callable[[], Awaitable[Any]]"]
+
+
+@click.command()
+@click.option("--finished", type=click.IntRange(1000), default=10_000_000, show_default=True)
+@click.option("--waiting", type=click.IntRange(1000), default=1_000_000, show_default=True)
+@click.option("--calls", type=click.IntRange(1), default=CALLS, show_default=True)
+@click.option(
+    "--database", metavar="URL", help="A server on this machine instead of the embedded one."
+)
+def main(finished: int, waiting: int, calls: int, database: str | None) -> None:
+    """Print the median and the 95th percentile of every question and page, in milliseconds."""
+    with open_server(database) as server, server.database() as url:
+        with forthwith.App(url).open() as app:
+            app.migrate()
+        fill(url, finished, waiting)
+        measured = asyncio.run(measure(url, finished, calls))
+    console = Console()
+    console.print(f"{finished:,} finished and {waiting:,} waiting jobs, {calls} calls each, in ms")
+    console.print(_table(measured))
+    slow = [name for name, times in measured.items() if _median(times) > MEDIAN_MAX_MS]
+    if slow:
+        raise click.ClickException(f"over {MEDIAN_MAX_MS:g} ms at the median: {', '.join(slow)}")
+
+
+def fill(url: str, finished: int, waiting: int) -> None:
+    """Put jobs into the tables, straight by SQL."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        for name, text in steps():
+            began_s = time.monotonic()
+            for first in range(1, finished + 1, PORTION) if "%(first)s" in text else (1,):
+                _fill_in(connection, text, finished, waiting, first)
+            click.echo(f"{name}: {time.monotonic() - began_s:.1f} s", err=True)
+        began_s = time.monotonic()
+        connection.execute("vacuum analyze")
+        click.echo(f"vacuum analyze: {time.monotonic() - began_s:.1f} s", err=True)
+
+
+def _fill_in(
+    connection: psycopg.Connection, text: str, finished: int, waiting: int, first: int
+) -> None:
+    values = {
+        "finished": finished,
+        "waiting": waiting,
+        "first": first,
+        "last": min(first + PORTION - 1, finished),
+    }
+    filled = text
+    for name, value in values.items():
+        filled = filled.replace(f"%({name})s", str(value))
+    connection.execute(filled.encode())
+
+
+def steps() -> Iterator[tuple[str, str]]:
+    """Yield the parts of the file with their names."""
+    parts = _STEP.split(Path(__file__).with_suffix(".sql").read_text("utf-8"))[1:]
+    yield from zip(parts[::2], parts[1::2], strict=True)
+
+
+async def measure(url: str, finished: int, calls: int) -> dict[str, list[float]]:
+    """Return how long each question and page took, in milliseconds."""
+    app = forthwith.App(url)
+    async with app.open_async(), Desk(app) as desk:
+        measured = {
+            name: await _times(ask, calls) for name, ask in questions(desk, finished).items()
+        }
+    return measured
+
+
+def questions(desk: Desk, finished: int) -> Calls:
+    """Return the questions, by name."""
+    filters = {
+        "all": JobFilter(),
+        "todo": JobFilter(status="todo"),
+        "ready": JobFilter(status="ready"),
+        "scheduled": JobFilter(status="scheduled"),
+        "blocked": JobFilter(status="blocked"),
+        "running": JobFilter(status="running"),
+        "succeeded": JobFilter(status="succeeded"),
+        "failed": JobFilter(status="failed"),
+        "cancelled": JobFilter(status="cancelled"),
+        "failed of a task": JobFilter(status="failed", task="package.module.task_0"),
+        "of a queue": JobFilter(queue="queue-3"),
+        "of no queue": JobFilter(queue="none"),
+        "of a task": JobFilter(task="package.module.task_3"),
+        "of no task": JobFilter(task="none"),
+        "of a lock": JobFilter(lock="lock-50"),
+        "of no lock": JobFilter(lock="none"),
+        "of a worker": JobFilter(worker_id=3),
+        "with a text": JobFilter(text="customer77"),
+        "without that text": JobFilter(text="nobody has this"),
+        "succeeded without that text": JobFilter(status="succeeded", text="nobody has this"),
+        "of an error": JobFilter(error="KeyError"),
+        "of no error": JobFilter(error="NoSuchError"),
+    }
+    found: Calls = {
+        "overview": desk.overview,
+        "queues": desk.queues,
+        "workers": desk.workers,
+        "tasks": desk.tasks,
+        "periodic": desk.periodic,
+        "locks": desk.locks,
+        "errors": desk.error_groups,
+        "errors of a day": lambda: desk.error_groups(86_400),
+        "history": desk.history,
+        "history of a day, a queue": lambda: desk.history(86_400, queue="queue-1"),
+        "findings": desk.findings,
+        "job, finished": lambda: desk.job(100),
+        "job, waiting": lambda: desk.job(finished + 100_000),
+        "preview of all": lambda: desk.preview("cancel", JobFilter()),
+        "preview of failed": lambda: desk.preview("retry", JobFilter(status="failed")),
+    }
+    for name, wanted in filters.items():
+        found[f"jobs, {name}"] = lambda wanted=wanted: desk.jobs(wanted)
+    deep = str(finished // 2)
+    found["jobs, all, deep"] = lambda: desk.jobs(after=deep)
+    found["jobs, failed, deep"] = lambda: desk.jobs(JobFilter(status="failed"), after=deep)
+    return found
+
+
+async def _times(ask: Callable[[], Awaitable[Any]], calls: int) -> list[float]:
+    times = []
+    for _ in range(calls):
+        began_s = time.perf_counter()
+        await ask()
+        times.append(1000 * (time.perf_counter() - began_s))
+    return times
+
+
+def _table(measured: dict[str, list[float]]) -> Table:
+    table = Table("what", "median", "p95", "first")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, times in measured.items():
+        p95 = sorted(times)[min(len(times) - 1, round(0.95 * len(times)))]
+        table.add_row(name, f"{_median(times):.1f}", f"{p95:.1f}", f"{times[0]:.1f}")
+    return table
+
+
+def _median(times: list[float]) -> float:
+    return statistics.median(times)
+
+
+if __name__ == "__main__":
+    main()
