@@ -19,6 +19,7 @@ _SUMMARIES = {
     "jobs": "Show jobs, newest first, or one job in detail.",
     "queues": "Show how many jobs each queue holds.",
     "status": "Show the database, the workers and the jobs at a glance.",
+    "dashboard": "See and steer all of this in a browser.",
     "cancel": "Cancel waiting jobs, or ask running ones to stop.",
     "retry": "Run failed jobs again.",
     "pause": "Let no worker start jobs of a queue.",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from forthwith.web.paths import is_stream
-from forthwith.web.problems import problem_response
+from forthwith.web.problems import ProblemError, problem_response
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+BODY_S = 10.0
+CLOSE = {"Connection": "close"}
 BUSY = "The dashboard has as many requests as it takes at once. Try again in a second."
 
 
@@ -39,12 +42,14 @@ class Limits:
                 self._requests -= 1
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await self._body(receive)
+        try:
+            async with asyncio.timeout(BODY_S):  # nobody holds a place with a body that never ends
+                body = await self._body(receive)
+        except TimeoutError:
+            raise ProblemError(408, "The body took too long.", headers=CLOSE) from None
         if body is None:
             detail = f"The body has more than {self._body_bytes_max:,} bytes."
-            await problem_response(413, detail, headers={"Connection": "close"})(
-                scope, receive, send
-            )
+            await problem_response(413, detail, headers=CLOSE)(scope, receive, send)
         else:
             await self._app(scope, _replayed(body, receive), send)
 
