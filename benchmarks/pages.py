@@ -92,10 +92,7 @@ async def measure(url: str, finished: int, calls: int) -> dict[str, list[float]]
     """Return how long each question and page took, in milliseconds."""
     app = forthwith.App(url)
     async with app.open_async(), Desk(app) as desk:
-        measured = {
-            name: await _times(ask, calls) for name, ask in questions(desk, finished).items()
-        }
-    return measured
+        return {name: await _times(ask, calls) for name, ask in questions(desk, finished).items()}
 
 
 def questions(desk: Desk, finished: int) -> Calls:
