@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 
 from app import events
+from app.dashboard import PATH, make_dashboard
 from app.events import Event, Receipt
 from app.procrastinate_app import app
 from app.settings import settings
@@ -59,7 +60,10 @@ class JobState(BaseModel):
 @asynccontextmanager
 async def lifespan(api: FastAPI) -> AsyncIterator[None]:
     """Open the app, and run a worker beside the service if the settings say so."""
-    async with app.open_async():
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(app.open_async())
+        if board is not None:
+            await stack.enter_async_context(board)
         await app.apply_relay_schema_async()
         api.state.worker = _start_worker() if settings.run_worker else None
         try:
@@ -89,6 +93,9 @@ api = FastAPI(
     summary="Accepts events and delivers each of them, whatever dies on the way.",
     lifespan=lifespan,
 )
+board = make_dashboard()
+if board is not None:
+    api.mount(PATH, board)
 
 
 @api.post("/events", status_code=status.HTTP_202_ACCEPTED)

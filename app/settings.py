@@ -22,6 +22,9 @@ class Settings:
 
     host: str = "127.0.0.1"
     port: int = 8000
+    #: The file of those who may log in to the dashboard, see docs/how-to/dashboard.md. Without one it is
+    #: there for everybody on this machine, if `host` is a name of this machine alone.
+    dashboard_users: str = ""
     #: Run a worker inside the service's process.
     run_worker: bool = False
     #: Jobs at once in that worker.

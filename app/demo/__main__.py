@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 CONCURRENCY = 100
 POLL_S = 0.1
+DASHBOARD = (
+    "Without --exit all of it stays up, with a dashboard to see and steer the jobs in a browser."
+)
 LOST, BROKEN, INTERRUPTED = 1, 2, 130
 
 console = Console()
@@ -63,7 +66,9 @@ async def run(options: Options) -> int:
             )
             await _start(stage, receiver_port)
             verdict = await _show_or_explain(stage)
-            if not options.exit:
+            if options.exit:
+                console.print(DASHBOARD, soft_wrap=True, highlight=False)
+            else:
                 await _stay_up(stage)
             everything_sent = verdict.accepted == options.events
             return 0 if everything_sent and verdict.is_good else LOST
@@ -210,6 +215,7 @@ async def _stay_up(stage: Stage) -> None:
     console.print(
         f"""
 Everything stays up until Ctrl-C:
+  the dashboard    {stage.service_url}/dashboard/
   try the service  {stage.service_url}/docs
   jobs by status   {stage.service_url}/stats
   health           {stage.service_url}/health
