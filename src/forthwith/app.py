@@ -26,11 +26,12 @@ from forthwith.worker import Worker
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
-    from procrastinate.app import WorkerOptions
     from procrastinate.connector import BaseConnector
     from procrastinate.jobs import JobDeferrer
     from procrastinate.utils import AwaitableContext
     from typing_extensions import Unpack
+
+    from forthwith.worker import WorkerOptions
 
 
 class App(Steering, Results, Blueprint, procrastinate.App):
@@ -148,7 +149,7 @@ class App(Steering, Results, Blueprint, procrastinate.App):
             connector=connector,
             schema=self._schema,
             import_paths=self.import_paths,
-            worker_defaults=self.worker_defaults,
+            worker_defaults=self.worker_defaults,  # type: ignore[arg-type]  # as they were given
             periodic_defaults=self.periodic_defaults,
             arguments_bytes_max=self._arguments_bytes_max,
             history_retention_s=self.history_retention_s,
@@ -184,7 +185,8 @@ class App(Steering, Results, Blueprint, procrastinate.App):
         `listen_notify` (True), `delete_jobs` ("never"), `additional_context`,
         `install_signal_handlers` (True), `update_heartbeat_interval` (1: how often the lease is
         renewed), `stalled_worker_timeout` (30: how long a lease lasts), `task_middleware`,
-        `worker_middleware`.
+        `worker_middleware`. And ours: `metrics_port` (None) to serve metrics and health checks over HTTP,
+        at `metrics_host` (127.0.0.1).
 
         Returns how many jobs did not stop at the end (see `Worker.run`); None from Procrastinate's own
         worker. Raises `InvalidArgument`, `SchemaError`, `DatabaseUnavailable`.

@@ -15,7 +15,10 @@ LEVELS = ("debug", "info", "warning", "error", "critical")
 
 # The extras of a record may hold a job with its arguments, which no log line shows. Only these are
 # taken.
-_EXTRAS = ("action", "job_id", "task_name", "queue", "attempt", "worker_id", "worker_name")
+_EXTRAS = (
+    *("action", "job_id", "task", "task_name", "queue", "attempt", "outcome", "duration_s"),
+    *("worker_id", "worker_name", "exception_type"),
+)
 
 
 def configure_logging(level: str, log_format: LogFormat) -> None:

@@ -21,6 +21,8 @@ class WorkerCommand:
     polling_interval: float | None
     no_listen_notify: bool
     delete_jobs: str | None
+    metrics_port: int | None
+    metrics_host: str | None
     log_level: str
     log_format: LogFormat
 
@@ -35,6 +37,8 @@ class WorkerCommand:
             "fetch_job_polling_interval": self.polling_interval,
             "listen_notify": False if self.no_listen_notify else None,
             "delete_jobs": self.delete_jobs,
+            "metrics_port": self.metrics_port,
+            "metrics_host": self.metrics_host,
         }
         return {name: value for name, value in options.items() if value is not None}
 
@@ -50,6 +54,10 @@ class WorkerCommand:
             arguments.append("--no-listen-notify")
         return arguments
 
+    def port_of(self, number: int) -> int | None:
+        """Return the metrics port of the `number`th process: the first has the one that was asked for."""
+        return self.metrics_port + number - 1 if self.metrics_port else self.metrics_port
+
     def _values(self, number: int) -> dict[str, object]:
         return {
             "queues": ",".join(self.queues) if self.queues else None,
@@ -58,6 +66,8 @@ class WorkerCommand:
             "grace-period": self.grace_period,
             "polling-interval": self.polling_interval,
             "delete-jobs": self.delete_jobs,
+            "metrics-port": self.port_of(number),
+            "metrics-host": self.metrics_host,
             "log-level": self.log_level,
             "log-format": self.log_format,
         }

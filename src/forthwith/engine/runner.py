@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from forthwith import forks
 from forthwith.context import AbortReason
 from forthwith.engine.execution import Execution, TimedOut
-from forthwith.engine.meter import Meter
+from forthwith.engine.meter import OUTCOMES, Meter
 from forthwith.engine.task_threads import TaskThreads
 from forthwith.errors import DatabaseUnavailable, JobAborted
 from forthwith.options import class_name
@@ -217,6 +217,7 @@ class Runners:
         try:
             if job.abort_requested or job.id in self._aborted_unstarted:
                 self._aborted_unstarted.discard(job.id)
+                _log(Aborted(job, None), 0.0)
                 return Aborted(job, None)
             execution.runner = runner
             return await self._outcome(execution, plan)
@@ -401,7 +402,11 @@ def _log(outcome: Outcome, duration_s: float) -> None:
             "job_id": outcome.job.id,
             "task": outcome.job.task,
             "queue": outcome.job.queue,
-            "duration_s": duration_s,
+            "attempt": outcome.job.attempts + 1,
+            "outcome": OUTCOMES[type(outcome)],
+            "duration_s": round(duration_s, 6),
+            "worker_id": outcome.job.worker_id,
+            **({} if failure is None else {"exception_type": failure.exception_type}),
         },
     )
 

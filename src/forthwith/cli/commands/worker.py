@@ -10,6 +10,7 @@ from forthwith.cli.logs import LEVELS, LogFormat, configure_logging
 from forthwith.cli.parameters import queue_names
 from forthwith.cli.worker_options import WorkerCommand
 
+PORT_MAX = 65_535
 _SECONDS = click.FloatRange(min=0, max=1e9)
 
 
@@ -50,6 +51,15 @@ _SECONDS = click.FloatRange(min=0, max=1e9)
     help="Which jobs to delete when they have ended.",
 )
 @click.option(
+    "--metrics-port",
+    type=click.IntRange(0, PORT_MAX),
+    help="Serve /metrics, /health/live and /health/ready at this port; 0: at any free one. Of several "
+    "processes, each next one has the next port.",
+)
+@click.option(
+    "--metrics-host", metavar="ADDRESS", help="Serve them at this address, not at 127.0.0.1."
+)
+@click.option(
     "--log-level", type=click.Choice(LEVELS), default="info", show_default=True, help="What to log."
 )
 @click.option(
@@ -73,8 +83,18 @@ def command(*, processes: int, supervised: bool, **options: Any) -> int:
     wanted = WorkerCommand(**options)
     configure_logging(wanted.log_level, wanted.log_format)
     if processes > 1:
+        _check_ports(wanted, processes)
         return _supervise(wanted, processes)
     return _work(wanted, supervised=supervised)
+
+
+def _check_ports(wanted: WorkerCommand, processes: int) -> None:
+    if (wanted.port_of(processes) or 0) > PORT_MAX:
+        raise click.BadParameter(
+            f"leaves no port for each of {processes} processes: choose one of at most "
+            f"{PORT_MAX - processes + 1}",
+            param_hint="--metrics-port",
+        )
 
 
 def _supervise(wanted: WorkerCommand, processes: int) -> int:

@@ -1,0 +1,1 @@
+"""Metrics for Prometheus and answers to health checks. Needs the extra `forthwith[metrics]`."""
