@@ -10,6 +10,7 @@ import attr
 from procrastinate import job_context
 
 from forthwith.errors import ForthwithError
+from forthwith.options import check_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -98,6 +99,10 @@ class JobContext(job_context.JobContext):
     deadline: float | None = None
     #: What completes the job in a transaction; None where nothing can.
     completion: Completion | None = attr.ib(default=None, repr=False)
+    #: What takes in the job's progress; None where nobody does.
+    say: Callable[[float, float | None, str | None], None] | None = attr.ib(
+        default=None, repr=False
+    )
 
     def remaining_s(self) -> float | None:
         """Return the seconds until the job times out (never below zero), or None without timeout.
@@ -107,6 +112,23 @@ class JobContext(job_context.JobContext):
         ```
         """
         return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+
+    def progress(self, done: float, total: float | None = None, note: str | None = None) -> None:
+        """Say how far the job is: `done` of `total`, in whatever unit, and perhaps a word about it.
+
+        For people who look at the job while it runs. Call it as often as you like, from async tasks and
+        from threads: it never waits, and the database hears of it at once, then at most once a second,
+        with the last word. It raises nothing but `InvalidArgument`: for numbers that are not finite or
+        below zero, a `done` above the `total`, or a `note` of more than 200 characters.
+
+        ```python
+        for number, page in enumerate(pages):
+            context.progress(number, len(pages), f"reading {page}")
+        ```
+        """
+        said = check_progress(done, total, note)
+        if self.say is not None:
+            self.say(*said)
 
     def transaction(self) -> Transaction:
         """Open a transaction in which the task's own SQL and the job's completion commit together.

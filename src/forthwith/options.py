@@ -22,6 +22,9 @@ T = TypeVar("T")
 NAME_CHARACTERS_MAX = 128
 """Longest name of a queue or a task, as in Procrastinate's tables."""
 
+NOTE_CHARACTERS_MAX = 200
+"""Longest note in a job's progress."""
+
 LOCK_CHARACTERS_MAX = 512
 """Longest `lock` or `queueing_lock`. At four bytes a character it still fits in an index entry."""
 
@@ -96,6 +99,33 @@ def check_positive(argument: str, value: object, *, at_most: float | None = None
     if at_most is not None and number > at_most:
         raise InvalidArgument(argument, f"must be at most {at_most:.0f}")
     return number
+
+
+def check_progress(
+    done: object, total: object, note: object
+) -> tuple[float, float | None, str | None]:
+    """Return how far a job says that it is, if that can be. Raises `InvalidArgument` otherwise."""
+    done_number = _finite("done", done)
+    if done_number < 0:
+        raise InvalidArgument("done", "must not be below zero")
+    total_number = None if total is None else _finite("total", total)
+    if total_number is not None and done_number > total_number:
+        raise InvalidArgument("done", f"must not be above the total, {total_number:g}")
+    return done_number, total_number, None if note is None else _check_note(note)
+
+
+def _check_note(note: object) -> str:
+    if not is_a(note, str):
+        raise InvalidArgument("note", f"must be a string, not {kind(note)}")
+    note = str.__str__(note)
+    if len(note) > NOTE_CHARACTERS_MAX:
+        raise InvalidArgument(
+            "note", f"has {len(note)} characters, and {NOTE_CHARACTERS_MAX} are allowed"
+        )
+    problem = text_problem(note)
+    if problem:
+        raise InvalidArgument("note", problem)
+    return note
 
 
 def check_count(argument: str, value: object, *, at_most: int | None = None) -> int:

@@ -118,6 +118,7 @@ class Planner:
             timeout_s=parts.timeout_s,
             deadline=parts.deadline,
             completion=parts.completion,
+            say=parts.say,
         )
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from forthwith.context import JobContext
     from forthwith.engine.plan import TaskPlan
     from forthwith.engine.ports import JobStore
+    from forthwith.engine.progress import Progress
     from forthwith.job import ClaimedJob
 
 
@@ -51,7 +52,13 @@ class Execution:
             return AbortReason.TIMEOUT
         return None
 
-    async def run(self, plan: TaskPlan, store: JobStore, threads: Executor) -> Any:
+    async def run(
+        self,
+        plan: TaskPlan,
+        store: JobStore,
+        threads: Executor,
+        progress: Progress | None = None,
+    ) -> Any:
         """Run the task. Raises what it raises, and `TimedOut`."""
         self.plan = plan
         arguments = plan.decode(self.job.args) if self.job.args != "{}" else {}
@@ -59,7 +66,7 @@ class Execution:
             self.deadline = time.monotonic() + plan.timeout_s
         if not plan.needs_context and plan.is_async and plan.timeout_s is None:
             return await Isolated(plan.function(**arguments))  # the short way, for most jobs
-        context = self._context(plan, arguments, store) if plan.needs_context else None
+        context = self._context(plan, arguments, store, progress) if plan.needs_context else None
         if plan.is_async:
             call = functools.partial(self._run_async, plan, context, arguments)
         else:
@@ -113,7 +120,13 @@ class Execution:
     def _timed_out(self, plan: TaskPlan) -> TimedOut:
         return TimedOut(f"{plan.name} ran longer than its timeout of {plan.timeout_s:g} s")
 
-    def _context(self, plan: TaskPlan, arguments: dict[str, Any], store: JobStore) -> JobContext:
+    def _context(
+        self,
+        plan: TaskPlan,
+        arguments: dict[str, Any],
+        store: JobStore,
+        progress: Progress | None,
+    ) -> JobContext:
         self.completion = Completion(self.job, store, self.why_abort)
         return plan.make_context(
             ContextParts(
@@ -123,6 +136,7 @@ class Execution:
                 timeout_s=plan.timeout_s,
                 deadline=self.deadline,
                 completion=self.completion,
+                say=None if progress is None else functools.partial(progress.say, self.job),
             )
         )
 

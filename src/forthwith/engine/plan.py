@@ -72,3 +72,4 @@ class ContextParts:
     timeout_s: float | None
     deadline: float | None
     completion: Completion
+    say: Callable[[float, float | None, str | None], None] | None

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from forthwith.engine.meter import Counts
+    from forthwith.engine.progress import Said
     from forthwith.engine.watch import Gone, Look
     from forthwith.job import ClaimedJob
     from forthwith.outcome import Outcome
@@ -123,6 +124,16 @@ class Completing(Protocol):
     async def fate_of(self, job: ClaimedJob, transaction_id: str) -> Fate: ...
 
 
+class ProgressStore(Protocol):
+    """Where jobs' progress is written."""
+
+    async def write_progress(self, batch: Sequence[Said]) -> None:
+        """Write what jobs said, of those that are still held by the claim that said it."""
+
+    async def forget_progress(self, ids: Sequence[int], worker_id: int) -> None:
+        """Forget what these jobs said, but for those that another worker holds."""
+
+
 class TallyStore(Protocol):
     """Where all workers add what they have counted."""
 
@@ -192,6 +203,9 @@ class JobStore(Protocol):
 
     @property
     def tallies(self) -> TallyStore: ...
+
+    @property
+    def progress(self) -> ProgressStore: ...
 
     @property
     def reconnects(self) -> int:

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from forthwith.engine.buffer import Buffer
     from forthwith.engine.completer import Completer
     from forthwith.engine.plan import TaskPlan
-    from forthwith.engine.ports import JobStore, KeptResult
+    from forthwith.engine.ports import Claim, JobStore, KeptResult
+    from forthwith.engine.progress import Progress
     from forthwith.job import AttemptKind, ClaimedJob
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class Runners:
         buffer: Buffer,
         completer: Completer,
         store: JobStore,
+        progress: Progress,
         plan_of: Callable[[str], TaskPlan | None],
         concurrency: int,
         holds_lease: Callable[[int], bool],
@@ -63,6 +65,7 @@ class Runners:
         self._buffer = buffer
         self._completer = completer
         self._store = store
+        self._progress = progress
         self._plan_of = plan_of
         self._plans: dict[str, TaskPlan | None] = {}
         self._concurrency = concurrency
@@ -83,6 +86,12 @@ class Runners:
     def running(self) -> int:
         """How many jobs run now."""
         return len(self._executions)
+
+    @property
+    def claims(self) -> list[Claim]:
+        """The claims of the jobs that run now."""
+        jobs = [execution.job for execution in self._executions.values()]
+        return [(job.id, job.lease_token) for job in jobs]
 
     @property
     def crashed(self) -> list[ClaimedJob]:
@@ -242,7 +251,7 @@ class Runners:
             if plan.once and not await self._may_start(job):
                 return Released(job)
             try:
-                value = await execution.run(plan, self._store, self._threads)
+                value = await execution.run(plan, self._store, self._threads, self._progress)
             finally:
                 forks.end_child(self._pid)
         except BaseException as error:

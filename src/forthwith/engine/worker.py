@@ -4,7 +4,8 @@
 
 Beside that flow: the lease keeper says that we live, the listener wakes us, the rescuer takes over from
 the dead, the aborter stops jobs on request, the pauser gives back those of paused queues, the scheduler
-defers periodic tasks, the pruner drops old history, the tallier adds up what was done.
+defers periodic tasks, the pruner drops old history, the tallier adds up what was done, and
+progress is written.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from forthwith.engine.listener import Listener
 from forthwith.engine.loop_watch import LoopWatch
 from forthwith.engine.meter import Meter
 from forthwith.engine.pauser import Pauser
+from forthwith.engine.progress import Progress
 from forthwith.engine.pruner import Pruner
 from forthwith.engine.readings import Readings
 from forthwith.engine.rescuer import Rescuer
@@ -52,6 +54,7 @@ ABORT_PATIENCE_S = 1.5
 CLAIM_PATIENCE_S = 0.5
 FLUSHED_WITHIN_S = 3.0
 TALLY_PATIENCE_S = 0.25
+PROGRESS_PATIENCE_S = 0.25
 CANCEL_PATIENCE_S = 0.25
 LEFT_WITHIN_S = 3.6
 CLOSE_PATIENCE_S = 0.5
@@ -98,10 +101,16 @@ class Worker:
         self.meter = Meter()
         self._tallier = Tallier(store.tallies, self.meter)
         self._completer = Completer(store, on_freed=lambda: self._claimer.hint(), meter=self.meter)
+        self._progress = Progress(
+            store.progress,
+            running=lambda: self._runners.claims,
+            worker_id=lambda: self.worker_id,
+        )
         self._runners = Runners(
             buffer=self._buffer,
             completer=self._completer,
             store=store,
+            progress=self._progress,
             plan_of=plan_of,
             concurrency=settings.concurrency,
             holds_lease=lambda worker_id: self._lease.holds(worker_id),
@@ -274,6 +283,7 @@ class Worker:
             )
         else:  # the database answers
             await _within(TALLY_PATIENCE_S, self._tallier.add())
+            await _within(PROGRESS_PATIENCE_S, self._progress.clear())
         await _cancelled([*beside, claiming, completing], CANCEL_PATIENCE_S)
         await self._lease.stop(
             leaves_jobs=bool(self._unrecorded), timeout_s=_left_s(began_s, LEFT_WITHIN_S)
@@ -303,6 +313,7 @@ class Worker:
             "scheduler": self._scheduler.run,
             "pruner": self._pruner.run,
             "tallier": self._tallier.run,
+            "progress": self._progress.run,
             "loop watch": LoopWatch(self._runners.running_names, self._runners.run_code).run,
         }
         if self.settings.listen_notify:

@@ -16,6 +16,7 @@ from forthwith.store.completing import Completing
 from forthwith.store.keeping import Keeping
 from forthwith.store.listening import PROBE_LIMIT_S, listen
 from forthwith.store.own_session import OWN_SESSION
+from forthwith.store.progress import Progress
 from forthwith.store.recording import Recording
 from forthwith.store.statements import DEFAULT_SCHEMA, channel_of, done_channel_of, statements
 from forthwith.store.tallies import Tallies
@@ -83,6 +84,7 @@ class PostgresStore:
         self._listening = Line(database, settings=OWN_SESSION, answer_limit_s=PROBE_LIMIT_S)
         self.completing = Completing(database, self._upkeep, schema=schema, keeps=keeps)
         self.tallies = Tallies(self._upkeep, schema=schema)
+        self.progress = Progress(self._upkeep, schema=schema)
 
     async def look(self, queues: Sequence[str] | None) -> Outlook:
         async with self._claims.use() as connection:
