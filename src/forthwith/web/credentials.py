@@ -7,12 +7,13 @@ Empty lines and lines that start with `#` do not count.
 from __future__ import annotations
 
 import hashlib
+import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from forthwith.errors import InvalidArgument
-from forthwith.web.passwords import PasswordHash, hash_password, parse_hash
+from forthwith.web.passwords import PasswordHash, parse_hash
 from forthwith.web.role import Role
 
 _NAME_CHARACTERS_MAX = 64
@@ -39,8 +40,8 @@ class Credentials:
 
     def __init__(self, logins: list[Login]) -> None:
         self._logins = {login.name: login for login in logins}
-        # Whose password is held against that of a name that does not exist: it takes as long.
-        self._nobody = parse_hash(hash_password("the password of nobody"))
+        # What the password of a name that does not exist is held against: it takes as long.
+        self._nobody = logins[0].password._replace(key=secrets.token_bytes(32))
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
@@ -71,7 +72,7 @@ class Credentials:
         return self._logins.get(name)
 
     def check(self, name: str, password: str) -> Login | None:
-        """Return the login if that is its password. Blocks for a quarter of a second, whoever asks."""
+        """Return the login if that is its password. Blocks for about half a second, whoever asks."""
         login = self._logins.get(name)
         fits = (login.password if login else self._nobody).fits(password)
         return login if fits else None

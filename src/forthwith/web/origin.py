@@ -22,8 +22,8 @@ def is_from_here(headers: Mapping[str, str], scheme: str) -> bool:
     site = headers.get("sec-fetch-site")
     if site is not None:
         return site in {"same-origin", "none"}
-    origin = headers.get("origin")
-    return origin is not None and _address(origin) == _address(f"{scheme}://{headers.get('host')}")
+    origin = _address(headers.get("origin", ""))
+    return origin is not None and origin == _address(f"{scheme}://{headers.get('host')}")
 
 
 def is_without_browser(headers: Mapping[str, str]) -> bool:
@@ -31,9 +31,11 @@ def is_without_browser(headers: Mapping[str, str]) -> bool:
     return "sec-fetch-site" not in headers and "origin" not in headers
 
 
-def _address(url: str) -> tuple[str, str | None, int | None] | None:
+def _address(url: str) -> tuple[str, str, int | None] | None:
+    """Return scheme, host and port; None if there is no host in it, or it cannot be read."""
     try:
         parts = urlsplit(url)
-        return parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)
+        port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
     except ValueError:
         return None
+    return (parts.scheme, parts.hostname, port) if parts.hostname else None

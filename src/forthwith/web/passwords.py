@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 from forthwith.errors import InvalidArgument
 
-_LOG2_N, _R, _P = 15, 8, 3  # 32 MiB, about a quarter of a second
+_LOG2_N, _R, _P = 15, 8, 3  # 32 MiB, a quarter to half a second
 _SALT_BYTES = 16
 _KEY_BYTES = 32
+_LOG2_N_MAX, _P_MAX = 20, 16
 _MEMORY_MAX = 256 * 1024 * 1024
 PASSWORD_CHARACTERS_MAX = 1024
 
@@ -53,10 +54,15 @@ def parse_hash(text: str) -> PasswordHash:
         parsed = PasswordHash(int(log2_n), int(r), int(p), _bytes(salt), _bytes(key))
     except ValueError:
         raise _not_a_hash() from None
-    costs = 128 * parsed.r * (1 << min(parsed.log2_n, 40))
-    if kind != "scrypt" or not 0 < costs < _MEMORY_MAX or len(parsed.key) != _KEY_BYTES:
-        raise _not_a_hash()
-    if parsed.log2_n < 1 or not 1 <= parsed.p <= 16 or len(parsed.salt) < _SALT_BYTES:
+    fits = (
+        kind == "scrypt"
+        and 1 <= parsed.log2_n <= _LOG2_N_MAX
+        and 1 <= parsed.p <= _P_MAX
+        and 0 < 128 * parsed.r << parsed.log2_n < _MEMORY_MAX
+        and len(parsed.salt) >= _SALT_BYTES
+        and len(parsed.key) == _KEY_BYTES
+    )
+    if not fits:
         raise _not_a_hash()
     return parsed
 

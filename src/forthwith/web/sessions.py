@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ class Sessions:
         self._signer = URLSafeTimedSerializer(
             secret or secrets.token_urlsafe(32),
             salt="forthwith.session",
-            signer_kwargs={"digest_method": "sha256"},
+            signer_kwargs={"digest_method": hashlib.sha256},
         )
 
     def begin(self, login: Login) -> str:
