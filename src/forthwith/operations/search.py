@@ -66,13 +66,17 @@ class Search:
     async def look_for(
         self, question: Transaction, wanted: int, *, rows_max: int, time_max_s: float
     ) -> list[Key]:
-        """Look until `wanted` jobs are found, or the budget is spent. Returns what was found."""
-        give_up_s = time.monotonic() + time_max_s
+        """Look until `wanted` jobs are found, or the budget is spent. Returns what was found.
+
+        However small the budget is, it gets further: the next call goes on below its floor.
+        """
+        give_up_s, began_at = time.monotonic() + time_max_s, self.floor
         found = self.take()
         while len(found) < wanted and not self.is_over:
             await self.look(question)
             found += self.take()
-            if self.rows_looked_at >= rows_max or time.monotonic() >= give_up_s:
+            is_spent = self.rows_looked_at >= rows_max or time.monotonic() >= give_up_s
+            if is_spent and self.floor < began_at:
                 break
         return found
 
