@@ -16,9 +16,8 @@ from forthwith.web.passwords import hash_password, parse_hash
 from forthwith.web.role import Role
 from forthwith.web.sessions import Sessions
 from forthwith.web.throttle import Throttle
+from tests.web.conftest import HASH
 
-# Of "correct horse": a cheap one, and always the same, for it is in the names of tests.
-HASH = "scrypt.1.8.1.MDEyMzQ1Njc4OWFiY2RlZg.i72ACQO5TM8Kytco55dBeRZj8nZEvu8KQilylloNY34"
 CREDENTIALS = Credentials.parse(f"# who\n\nada operator {HASH}\n  grace   viewer {HASH}  \n")
 
 
