@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from forthwith.options import class_name
@@ -80,11 +81,12 @@ def failure_of(error: BaseException, kind: AttemptKind) -> Failure:
 
     Never raises. Exceptions are the users' own, and may fail, lie or never end when looked at.
     """
+    message = _message(error)
     return Failure(
         kind=kind,
         exception_type=storable(class_name(type(error)), 500),
-        message=storable(_message(error), MESSAGE_CHARACTERS_MAX),
-        traceback=storable(_traceback(error), TRACEBACK_CHARACTERS_MAX),
+        message=storable(message, MESSAGE_CHARACTERS_MAX),
+        traceback=storable(_traceback(error, message), TRACEBACK_CHARACTERS_MAX),
     )
 
 
@@ -96,47 +98,59 @@ def storable(text: str, characters_max: int) -> str:
         text = (
             f"{text[:half]}\n[... {len(text) - 2 * half} characters left out ...]\n{text[-half:]}"
         )
+    if text.isascii() and "\x00" not in text:
+        return text
     return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _message(error: BaseException) -> str:
-    return _told("the exception's own text", lambda: str(error))
+    try:
+        return str.__str__(str(error))
+    except BaseException as broken:  # it may raise whatever it likes, SystemExit too
+        return _not_had("the exception's own text", broken)
 
 
-def _traceback(error: BaseException) -> str:
+def _traceback(error: BaseException, message: str) -> str:
+    with suppress(BaseException):  # a hostile name, or a file whose lines cannot be read
+        if text := _plain_traceback(error, message):
+            return text
     if _is_ordinary(error):
-        text = _told("the traceback", lambda: _formatted(error))
+        text = _told("the traceback", lambda: "".join(traceback.format_exception(error)))
         if not text.startswith("<the traceback could not be had"):
             return text
     return "\n[... caused ...]\n\n".join(reversed([_link(link) for link in _chain(error)]))
 
 
-def _formatted(error: BaseException) -> str:
-    """Return what `traceback.format_exception` does. Of an error like many before, in no time."""
-    is_single = _own(error, "__cause__") is None and (
-        _own(error, "__context__") is None or _own(error, "__suppress_context__")
-    )
-    if not is_single or _is_group(error):
-        return "".join(traceback.format_exception(error))
-    last_lines = _last_line(error) or "".join(traceback.format_exception_only(error))
-    stack = _stacks.text(_own(error, "__traceback__"))
-    return f"Traceback (most recent call last):\n{stack}{last_lines}" if stack else last_lines
+def _plain_traceback(error: BaseException, message: str) -> str | None:
+    """Return what `traceback.format_exception` does, in no time, of an exception that stands alone.
 
-
-def _last_line(error: BaseException) -> str | None:
-    """Return the line with the name and the message; None where Python's own way adds something."""
+    None where Python's own way adds something: other exceptions, notes, hints. Of the exception's class
+    nothing is asked, so there is nothing that it could do.
+    """
     cls = type(error)
-    if issubclass(cls, _WITH_HINTS) or _own(error, "__dict__").get("__notes__") is not None:
+    if (
+        issubclass(cls, _WITH_MORE)
+        or _cause_of(error) is not None
+        or (_context_of(error) is not None and not _suppresses_context(error))
+        or "__notes__" in _dict_of(error)
+        or len(message) > TRACEBACK_CHARACTERS_MAX
+    ):
         return None
-    module = type.__dict__["__module__"].__get__(cls)
-    name = class_name(cls)
+    module, name, stack = _module_of(cls), class_name(cls), _stacks.text(_stack_of(error))
     if module not in ("builtins", "__main__"):
         name = f"{module}.{name}"
-    message = str(error)
-    return f"{name}: {message}\n" if message else f"{name}\n"
+    last_line = f"{name}: {message}\n" if message else f"{name}\n"
+    return f"Traceback (most recent call last):\n{stack}{last_line}" if stack else last_line
 
 
-_WITH_HINTS = (SyntaxError, ImportError, NameError, AttributeError)
+_WITH_MORE = (BaseExceptionGroup, SyntaxError, ImportError, NameError, AttributeError)
+# As Python keeps them, whatever the exception's class says of them.
+_cause_of = BaseException.__dict__["__cause__"].__get__
+_context_of = BaseException.__dict__["__context__"].__get__
+_suppresses_context = BaseException.__dict__["__suppress_context__"].__get__
+_stack_of = BaseException.__dict__["__traceback__"].__get__
+_dict_of = BaseException.__dict__["__dict__"].__get__
+_module_of = type.__dict__["__module__"].__get__
 
 
 class _Stacks:
@@ -177,8 +191,12 @@ _stacks = _Stacks(size=200)
 def _told(what: str, tell: Callable[[], str]) -> str:
     try:
         return str.__str__(tell())
-    except BaseException as broken:  # it may raise whatever it likes, SystemExit too
-        return f"<{what} could not be had: {class_name(type(broken))}>"
+    except BaseException as broken:
+        return _not_had(what, broken)
+
+
+def _not_had(what: str, broken: BaseException) -> str:
+    return f"<{what} could not be had: {class_name(type(broken))}>"
 
 
 def _is_ordinary(error: BaseException) -> bool:

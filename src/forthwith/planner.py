@@ -7,6 +7,7 @@ import inspect
 import time
 from typing import TYPE_CHECKING, Any
 
+import procrastinate.tasks
 from procrastinate import jobs, middleware
 
 from forthwith.context import JobContext
@@ -14,12 +15,12 @@ from forthwith.engine.plan import ContextParts, RetryPlan, TaskPlan, decode_argu
 from forthwith.engine.ports import KeptResult
 from forthwith.options import check_lock, check_name, check_priority, check_schedule
 from forthwith.result import serialize_result
+from forthwith.retry import ExponentialBackoffStrategy, RetryStrategy
 from forthwith.task import crashes_max_of, result_ttl_s_of, timeout_s_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import procrastinate.tasks
     from procrastinate.middleware import TaskMiddleware, WorkerMiddleware
     from procrastinate.retry import RetryDecision
 
@@ -128,13 +129,22 @@ def _decide_retry(
     error: BaseException,
     job: ClaimedJob,
 ) -> RetryPlan | None:
-    if task.retry_strategy is None:
+    strategy = task.retry_strategy
+    if strategy is None:
         return None
+    if type(strategy) in _BY_ATTEMPTS and type(task).get_retry_exception is _get_retry_exception:
+        decision = strategy.get_retry_decision(exception=error, job=job)  # type: ignore[arg-type]
+        return None if decision is None else RetryPlan(decision.retry_at, None, None, None)
     seen = _procrastinate_job(job, decode(job.args))
     retry = task.get_retry_exception(exception=error, job=seen)
     if retry is None:
         return None
     return _checked(retry.retry_decision)
+
+
+# These two ask a job for its `attempts` alone, and decide on a time alone. They are spared the rest.
+_BY_ATTEMPTS = (RetryStrategy, ExponentialBackoffStrategy)
+_get_retry_exception = procrastinate.tasks.Task.get_retry_exception
 
 
 def _checked(decision: RetryDecision) -> RetryPlan:
