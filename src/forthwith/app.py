@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 import procrastinate
@@ -15,7 +16,7 @@ from forthwith.database.database import Database
 from forthwith.engine.departure import departure_of_process
 from forthwith.errors import ForthwithError, InvalidArgument, TaskNotFound
 from forthwith.job_manager import ARGUMENTS_BYTES_MAX, JobManager
-from forthwith.options import check_count, check_name, check_positive
+from forthwith.options import check_count, check_flag, check_name, check_positive
 from forthwith.results import Results
 from forthwith.schema_manager import SchemaManager
 from forthwith.steering import Steering
@@ -60,6 +61,7 @@ class App(Steering, Results, Blueprint, procrastinate.App):
         periodic_defaults: dict[str, Any] | None = None,
         arguments_bytes_max: int = ARGUMENTS_BYTES_MAX,
         history_retention_s: float | None = None,
+        tracing: bool = False,
     ) -> None:
         """Make an app; nothing connects yet.
 
@@ -67,7 +69,8 @@ class App(Steering, Results, Blueprint, procrastinate.App):
         FORTHWITH_DATABASE_URL counts, and without that the embedded PostgreSQL is used, which needs
         the extra `forthwith[embedded]`. `schema` holds the tables. `arguments_bytes_max` limits a
         job's arguments as JSON, in bytes. `history_retention_s` is how long finished jobs are kept,
-        in seconds and to the day; None keeps them. The rest is Procrastinate's.
+        in seconds and to the day; None keeps them. `tracing` makes OpenTelemetry spans of defers and runs,
+        and needs the extra `forthwith[tracing]`. The rest is Procrastinate's.
 
         `connector` is for code that was written for Procrastinate: of a PsycopgConnector the
         connection parameters are taken; with an InMemoryConnector all is as in Procrastinate.
@@ -83,6 +86,7 @@ class App(Steering, Results, Blueprint, procrastinate.App):
         self.history_retention_s = history_retention_s
         self._arguments_bytes_max = arguments_bytes_max
         self._schema = schema
+        self._tracing = _checked_tracing(tracing)
         procrastinate.App.__init__(
             self,
             connector=(
@@ -95,6 +99,16 @@ class App(Steering, Results, Blueprint, procrastinate.App):
             periodic_defaults=periodic_defaults,
         )
         self.periodic_registry = upstream.discreet_registry()
+        self.job_manager = self._manager_for(self.connector)
+
+    @property
+    def tracing(self) -> bool:
+        """Whether defers and runs are OpenTelemetry spans, see `forthwith.tracing`."""
+        return self._tracing
+
+    @tracing.setter
+    def tracing(self, tracing: bool) -> None:
+        self._tracing = _checked_tracing(tracing)
         self.job_manager = self._manager_for(self.connector)
 
     @property
@@ -153,6 +167,7 @@ class App(Steering, Results, Blueprint, procrastinate.App):
             periodic_defaults=self.periodic_defaults,
             arguments_bytes_max=self._arguments_bytes_max,
             history_retention_s=self.history_retention_s,
+            tracing=self.tracing,
         )
         app.tasks = self.tasks
         app.periodic_registry = self.periodic_registry
@@ -247,5 +262,20 @@ class App(Steering, Results, Blueprint, procrastinate.App):
 
     def _manager_for(self, connector: BaseConnector) -> JobManager:
         if isinstance(connector, Connector):
-            return JobManager(connector, arguments_bytes_max=self._arguments_bytes_max)
+            kind = _job_manager_class(self.tracing)
+            return kind(connector, arguments_bytes_max=self._arguments_bytes_max)
         return manager.JobManager(connector=connector)  # type: ignore[return-value]
+
+
+def _checked_tracing(tracing: bool) -> bool:
+    if check_flag("tracing", tracing) and importlib.util.find_spec("opentelemetry") is None:
+        raise InvalidArgument("tracing", "needs OpenTelemetry: pip install 'forthwith[tracing]'")
+    return tracing
+
+
+def _job_manager_class(tracing: bool) -> type[JobManager]:
+    if not tracing:
+        return JobManager
+    from forthwith.tracing import TracedJobManager  # imports OpenTelemetry
+
+    return TracedJobManager

@@ -15,6 +15,13 @@ AttemptKind = Literal["failed", "crashed", "aborted", "timed_out"]
 """How a failed attempt ended: by an exception, with its worker's death, on request, by its timeout."""
 
 
+class Trace(NamedTuple):
+    """Where in a trace a job was deferred, as W3C Trace Context writes it."""
+
+    traceparent: str
+    tracestate: str | None
+
+
 class NewJob(NamedTuple):
     """A job on its way into the database: checked, its arguments encoded as JSON text."""
 
@@ -26,6 +33,8 @@ class NewJob(NamedTuple):
     queueing_lock: str | None
     scheduled_at: datetime | None
     crashes_max: int
+    trace: Trace | None = None
+    """Of whoever defers it, if he traces."""
 
 
 class ClaimedJob(NamedTuple):

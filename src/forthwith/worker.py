@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from procrastinate.middleware import TaskMiddleware, WorkerMiddleware
 
     from forthwith.app import App
+    from forthwith.tracing import WorkerTracing
 
 logger = logging.getLogger(__name__)
 
@@ -140,23 +141,25 @@ class Worker:
 
     def _assemble(self) -> EngineWorker:
         database, schema = self.app.connector.database, self.app.connector.schema
+        store = PostgresStore(
+            database,
+            schema=schema,
+            keeps=functools.partial(_keeps, self._delete_jobs),
+            history_retention_s=self.app.history_retention_s,
+        )
+        tracing = _tracing_of(store) if self.app.tracing else None
         planner = Planner(
             self.app,
             worker_name=self.worker_name,
             worker_queues=self.queues,
             additional_context=self.additional_context,
             task_middleware=self._task_middleware,
-            worker_middleware=self._worker_middleware,
+            worker_middleware=[*([tracing.around] if tracing else []), *self._worker_middleware],
         )
         planner.worker = self
         return EngineWorker(
             self.settings,
-            store=PostgresStore(
-                database,
-                schema=schema,
-                keeps=functools.partial(_keeps, self._delete_jobs),
-                history_retention_s=self.app.history_retention_s,
-            ),
+            store=store,
             leases=PostgresLeases(
                 database,
                 schema=schema,
@@ -169,6 +172,7 @@ class Worker:
             ),
             plan_of=planner.plan_of,
             defer_periodically=self._defer_periodically,
+            on_claimed=tracing.load if tracing else None,
         )
 
     async def _defer_periodically(self) -> None:
@@ -177,6 +181,12 @@ class Worker:
             note=self.app.note_periodic_tasks_async,
             **self.app.periodic_defaults,
         ).worker()
+
+
+def _tracing_of(store: PostgresStore) -> WorkerTracing:
+    from forthwith.tracing import WorkerTracing  # imports OpenTelemetry
+
+    return WorkerTracing(store.traces)
 
 
 def _keeps(condition: DeleteJobCondition, status: str) -> bool:

@@ -16,7 +16,7 @@ from forthwith.errors import DatabaseUnavailable
 from forthwith.outcome import Released
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from forthwith.engine.buffer import Buffer
     from forthwith.engine.completer import Completer
@@ -66,8 +66,10 @@ class Claimer:
         notified: bool,
         on_caught_up: Callable[[], None],
         meter: Meter | None = None,
+        on_claimed: Callable[[Sequence[ClaimedJob]], Awaitable[None]] | None = None,
     ) -> None:
         self._meter = meter or Meter()
+        self._on_claimed = on_claimed
         self._store = store
         self._buffer = buffer
         self._runners = runners
@@ -150,6 +152,8 @@ class Claimer:
         self._fruitless = 0 if jobs else self._fruitless + 1
         if jobs:
             self._meter.claimed(len(jobs))
+            if self._on_claimed is not None:
+                await self._on_claimed(jobs)
             self._take_in(jobs, asked_s)
             await self._stay_quiet()
         elif not self._stopping:

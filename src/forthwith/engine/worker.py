@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from forthwith.engine.plan import TaskPlan
     from forthwith.engine.ports import JobStore, LeaseStore
+    from forthwith.job import ClaimedJob
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +91,9 @@ class Worker:
         leases: LeaseStore,
         plan_of: Callable[[str], TaskPlan | None],
         defer_periodically: Callable[[], Awaitable[None]],
+        on_claimed: Callable[[Sequence[ClaimedJob]], Awaitable[None]] | None = None,
     ) -> None:
+        """Make one. `on_claimed` is awaited before claimed jobs may start; it must not raise."""
         self.settings = settings
         self._store = store
         self._stop = asyncio.Event()
@@ -145,6 +148,7 @@ class Worker:
             notified=settings.listen_notify,
             on_caught_up=self.stop,
             meter=self.meter,
+            on_claimed=on_claimed,
         )
         self._aborter = Aborter(store, self._runners, interval_s=settings.abort_polling_interval_s)
         self._rescuer = Rescuer(

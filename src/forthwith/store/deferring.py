@@ -30,10 +30,21 @@ class Deferring:
 
         `connection` is in autocommit mode.
         """
+        if _has_traces(jobs):
+            async with connection.transaction():
+                return await self._insert(connection, jobs)
+        return await self._insert(connection, jobs)
+
+    async def _insert(
+        self, connection: psycopg.AsyncConnection[Any], jobs: Sequence[NewJob]
+    ) -> list[int | None]:
         cursor = await connection.execute(
             self._statements["defer"], _parameters(jobs), prepare=True
         )
-        return matched(jobs, await cursor.fetchall())
+        ids = matched(jobs, await cursor.fetchall())
+        if traces := _traces(jobs, ids):
+            await connection.execute(self._statements["note_traces"], traces, prepare=True)
+        return ids
 
     async def insert_all(
         self, connection: psycopg.AsyncConnection[Any], jobs: Sequence[NewJob]
@@ -48,7 +59,10 @@ class Deferring:
             psycopg.AsyncCursor(connection, row_factory=tuple_row) as cursor,
         ):
             await cursor.execute(self._statements["defer"], _parameters(jobs))
-            return all_or_none(jobs, matched(jobs, await cursor.fetchall()))
+            ids = all_or_none(jobs, matched(jobs, await cursor.fetchall()))
+            if traces := _traces(jobs, ids):
+                await cursor.execute(self._statements["note_traces"], traces)
+            return ids
 
     async def insert_alike(
         self, connection: psycopg.AsyncConnection[Any], job: NewJob, args: str
@@ -57,6 +71,8 @@ class Deferring:
 
         It must have no queueing lock. `connection` is in autocommit mode, as in `insert`.
         """
+        if job.trace is not None:
+            return await self.insert_alike_in(connection, job, args)
         cursor = await connection.execute(
             self._statements["defer_alike"], _alike(job, args), prepare=True
         )
@@ -71,7 +87,10 @@ class Deferring:
             psycopg.AsyncCursor(connection, row_factory=tuple_row) as cursor,
         ):
             await cursor.execute(self._statements["defer_alike"], _alike(job, args))
-            return cast("list[int]", (await cursor.fetchall())[0][0])
+            ids = cast("list[int]", (await cursor.fetchall())[0][0])
+            if traces := _traces([job] * len(ids), ids):
+                await cursor.execute(self._statements["note_traces"], traces)
+            return ids
 
     def insert_alike_blocking(
         self, connection: psycopg.Connection[Any], job: NewJob, args: str
@@ -82,7 +101,10 @@ class Deferring:
             psycopg.Cursor(connection, row_factory=tuple_row) as cursor,
         ):
             cursor.execute(self._statements["defer_alike"], _alike(job, args))
-            return cast("list[int]", cursor.fetchall()[0][0])
+            ids = cast("list[int]", cursor.fetchall()[0][0])
+            if traces := _traces([job] * len(ids), ids):
+                cursor.execute(self._statements["note_traces"], traces)
+            return ids
 
     def insert_all_blocking(
         self, connection: psycopg.Connection[Any], jobs: Sequence[NewJob]
@@ -93,7 +115,10 @@ class Deferring:
             psycopg.Cursor(connection, row_factory=tuple_row) as cursor,
         ):
             cursor.execute(self._statements["defer"], _parameters(jobs))
-            return all_or_none(jobs, matched(jobs, cursor.fetchall()))
+            ids = all_or_none(jobs, matched(jobs, cursor.fetchall()))
+            if traces := _traces(jobs, ids):
+                cursor.execute(self._statements["note_traces"], traces)
+            return ids
 
 
 # "Always" stands for a commit that comes later: until then a lock tells workers who fall asleep that there
@@ -113,7 +138,24 @@ def _parameters(jobs: Sequence[NewJob]) -> dict[str, Any]:
         "scheduled_ats",
         "crashes_maxes",
     )
-    return written({**dict(zip(names, columns, strict=True)), **_LATER})
+    return written({**dict(zip(names, columns, strict=False)), **_LATER})
+
+
+def _has_traces(jobs: Sequence[NewJob]) -> bool:
+    return any(job.trace is not None for job in jobs)
+
+
+def _traces(jobs: Sequence[NewJob], ids: Sequence[int | None]) -> dict[str, Any] | None:
+    """Return note_traces.sql's parameters, if somebody traces one of these jobs."""
+    if not _has_traces(jobs):
+        return None
+    noted = [
+        (job_id, *job.trace)
+        for job, job_id in zip(jobs, ids, strict=True)
+        if job_id is not None and job.trace is not None
+    ]
+    columns = [list(column) for column in zip(*noted, strict=True)] or [[], [], []]
+    return written(dict(zip(("job_ids", "traceparents", "tracestates"), columns, strict=True)))
 
 
 def _alike(job: NewJob, args: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from forthwith.store.progress import Progress
 from forthwith.store.recording import Recording
 from forthwith.store.statements import DEFAULT_SCHEMA, channel_of, done_channel_of, statements
 from forthwith.store.tallies import Tallies
+from forthwith.store.traces import Traces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -84,6 +85,7 @@ class PostgresStore:
         self._listening = Line(database, settings=OWN_SESSION, answer_limit_s=PROBE_LIMIT_S)
         self.completing = Completing(database, self._upkeep, schema=schema, keeps=keeps)
         self.tallies = Tallies(self._upkeep, schema=schema)
+        self.traces = Traces(self._claims, schema=schema)
         self.progress = Progress(self._upkeep, schema=schema)
 
     async def look(self, queues: Sequence[str] | None) -> Outlook:
