@@ -96,6 +96,8 @@ class Desk:
 
     async def close(self) -> None:
         """Close the connections."""
+        for snapshot in (self._census, self._locks, self._errors):
+            await snapshot.close()
         await self._pool.close()
 
     async def __aenter__(self) -> Self:
