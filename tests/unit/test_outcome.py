@@ -112,6 +112,40 @@ def test_traceback_is_what_python_would_print(make: Callable[[], BaseException])
         assert failure_of(error, "failed").traceback == expected
 
 
+class Refuses:
+    """Raises whatever is asked of it."""
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError
+
+    __hash__ = object.__hash__
+
+    def __format__(self, spec: str) -> str:
+        raise RuntimeError
+
+
+def test_nothing_is_asked_of_a_class_that_refuses() -> None:
+    error = type("Hostile", (Exception,), {"__module__": Refuses(), "__notes__": Refuses()})(
+        "hello"
+    )
+    failure = failure_of(raised(error), "failed")
+    assert failure[:3] == ("failed", "Hostile", "hello")
+    assert "in raised" in failure.traceback
+    assert failure.traceback.endswith("Hostile: hello\n")
+
+
+def test_text_is_asked_for_once() -> None:
+    class Counting(Exception):  # noqa: N818
+        asked = 0
+
+        def __str__(self) -> str:
+            Counting.asked += 1
+            return "counted"
+
+    assert failure_of(raised(Counting()), "failed").message == "counted"
+    assert Counting.asked == 1
+
+
 def test_stacks_are_told_apart_by_the_place_in_the_code() -> None:
     def fail(first: bool) -> None:
         if first:
