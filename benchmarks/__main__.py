@@ -20,7 +20,9 @@ from benchmarks.backends import Backends
 from benchmarks.errors import RunError, SetUpError
 from benchmarks.results import PeerResult, Result, Run
 from benchmarks.scenarios import SCENARIOS
-from benchmarks.scenarios.common import SHORT_TIMEOUT_S, Contender, Plan
+from benchmarks.scenarios.commands import SHORT_TIMEOUT_S
+from benchmarks.scenarios.contender import Contender
+from benchmarks.scenarios.plan import Plan
 from benchmarks.server import open_server
 
 if TYPE_CHECKING:

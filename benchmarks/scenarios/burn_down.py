@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from benchmarks.results import Run
-from benchmarks.scenarios.common import (
-    Contender,
-    Plan,
-    Scenario,
-    load,
-    memory_values,
-    problems,
-    seconds,
-    work,
-)
+from benchmarks.scenarios.checks import problems
+from benchmarks.scenarios.commands import load, work
+from benchmarks.scenarios.measures import memory_values, seconds
+from benchmarks.scenarios.scenario import Scenario
+
+if TYPE_CHECKING:
+    from benchmarks.scenarios.contender import Contender
+    from benchmarks.scenarios.plan import Plan
 
 
 async def run(contender: Contender, plan: Plan, database: str, number: int) -> Run:

@@ -16,7 +16,7 @@ from benchmarks.redis import RedisServer
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from benchmarks.scenarios.common import Contender
+    from benchmarks.scenarios.contender import Contender
 
 PROC = Path("/proc")
 TICK_S = 1 / os.sysconf("SC_CLK_TCK") if sys.platform == "linux" else 0.01

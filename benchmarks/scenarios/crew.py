@@ -7,13 +7,15 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from benchmarks.errors import RunError
-from benchmarks.scenarios.common import SHORT_TIMEOUT_S, Contender, Plan, work_arguments
+from benchmarks.scenarios.commands import SHORT_TIMEOUT_S, work_arguments
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
     from pathlib import Path
 
     from benchmarks.child import Child
+    from benchmarks.scenarios.contender import Contender
+    from benchmarks.scenarios.plan import Plan
 
 WORKERS = 2
 # No longer than any run.

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.results import Run
-from benchmarks.scenarios.common import (
-    LOAD_TIMEOUT_S,
-    SHORT_TIMEOUT_S,
-    Contender,
-    Plan,
-    Scenario,
-    counted,
-    install,
-    load,
-)
+from benchmarks.scenarios.commands import LOAD_TIMEOUT_S, SHORT_TIMEOUT_S, counted, install, load
+from benchmarks.scenarios.scenario import Scenario
+
+if TYPE_CHECKING:
+    from benchmarks.scenarios.contender import Contender
+    from benchmarks.scenarios.plan import Plan
 
 
 class Form(NamedTuple):

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import psycopg
 
 from benchmarks.results import Run
-from benchmarks.scenarios.common import Contender, Plan, Scenario, install, load, problems, work
+from benchmarks.scenarios.checks import problems
+from benchmarks.scenarios.commands import install, load, work
+from benchmarks.scenarios.scenario import Scenario
+
+if TYPE_CHECKING:
+    from benchmarks.scenarios.contender import Contender
+    from benchmarks.scenarios.plan import Plan
 
 MOST = 100_000
 # Every table of the database that is not the server's own, with indexes and what is stored apart.

@@ -17,24 +17,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.results import Run
-from benchmarks.scenarios.common import (
-    Contender,
-    Plan,
-    Scenario,
-    counted,
-    finish,
-    install,
-    produce,
-    read_times,
-    scratch,
-    throughput,
-    working,
-)
+from benchmarks.scenarios.commands import counted, finish, install, produce, working
 from benchmarks.scenarios.crew import WORKERS, Crew, crew
+from benchmarks.scenarios.measures import read_times, scratch, throughput
+from benchmarks.scenarios.scenario import Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
+    from benchmarks.scenarios.contender import Contender
+    from benchmarks.scenarios.plan import Plan
 
 # How fast a peer is, is measured for this long, at a pace that none reaches.
 PACE_S = 3.0

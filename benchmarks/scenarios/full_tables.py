@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from benchmarks.results import Run
-from benchmarks.scenarios.common import (
-    Contender,
-    Plan,
-    Scenario,
-    complaints,
-    counted,
-    install,
-    load,
-    seconds,
-    work,
-)
+from benchmarks.scenarios.checks import complaints
+from benchmarks.scenarios.commands import counted, install, load, work
 from benchmarks.scenarios.filling import Filling, fill, statements
+from benchmarks.scenarios.measures import seconds
+from benchmarks.scenarios.scenario import Scenario
+
+if TYPE_CHECKING:
+    from benchmarks.scenarios.contender import Contender
+    from benchmarks.scenarios.plan import Plan
 
 FULL = Filling(finished=10_000_000, scheduled=1_000_000, waiting=1_000_000, locked=100_000)
 # Where nobody has half an hour.

@@ -18,20 +18,15 @@ from urllib.parse import urlsplit
 
 from benchmarks.results import Run
 from benchmarks.scenarios import cpu
-from benchmarks.scenarios.common import (
-    SHORT_TIMEOUT_S,
-    Contender,
-    Plan,
-    Scenario,
-    finish,
-    install,
-    work_arguments,
-)
+from benchmarks.scenarios.commands import SHORT_TIMEOUT_S, finish, install, work_arguments
+from benchmarks.scenarios.scenario import Scenario
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from benchmarks.child import Child
+    from benchmarks.scenarios.contender import Contender
+    from benchmarks.scenarios.plan import Plan
 
 WORKERS = 10
 # Connections are open, caches filled, what is done once after the start is done, and who is idle knows it.

@@ -8,19 +8,16 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from benchmarks.results import Run
-from benchmarks.scenarios.common import (
-    Contender,
-    Plan,
-    Scenario,
-    load,
-    problems,
-    read_times,
-    scratch,
-    work,
-)
+from benchmarks.scenarios.checks import problems
+from benchmarks.scenarios.commands import load, work
+from benchmarks.scenarios.measures import read_times, scratch
+from benchmarks.scenarios.scenario import Scenario
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from benchmarks.scenarios.contender import Contender
+    from benchmarks.scenarios.plan import Plan
 
 PARTS = 10
 JOBS_FULL = 1_000_000

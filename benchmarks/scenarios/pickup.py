@@ -7,18 +7,14 @@ import random
 from typing import TYPE_CHECKING
 
 from benchmarks.results import Run, percentile
-from benchmarks.scenarios.common import (
-    SHORT_TIMEOUT_S,
-    Contender,
-    Plan,
-    Scenario,
-    install,
-    problems,
-    work_arguments,
-)
+from benchmarks.scenarios.checks import problems
+from benchmarks.scenarios.commands import SHORT_TIMEOUT_S, install, work_arguments
+from benchmarks.scenarios.scenario import Scenario
 
 if TYPE_CHECKING:
     from benchmarks import child
+    from benchmarks.scenarios.contender import Contender
+    from benchmarks.scenarios.plan import Plan
 
 # The worker is idle again after this, and the phase of its polling is never the same.
 PAUSE_S = (0.010, 0.050)

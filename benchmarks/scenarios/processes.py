@@ -9,21 +9,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.results import Run
 from benchmarks.scenarios import cpu
-from benchmarks.scenarios.common import (
-    SHORT_TIMEOUT_S,
-    WORK_TIMEOUT_S,
-    Contender,
-    Plan,
-    Scenario,
-    load,
-    problems,
-    seconds,
-    work_arguments,
-)
+from benchmarks.scenarios.checks import problems
+from benchmarks.scenarios.commands import SHORT_TIMEOUT_S, WORK_TIMEOUT_S, load, work_arguments
+from benchmarks.scenarios.measures import seconds
+from benchmarks.scenarios.scenario import Scenario
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from typing import Any
+
+    from benchmarks.scenarios.contender import Contender
+    from benchmarks.scenarios.plan import Plan
 
 PROCESSES = (1, 2, 4)
 SAMPLE_INTERVAL_S = 0.05

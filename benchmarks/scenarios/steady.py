@@ -6,24 +6,17 @@ import math
 from typing import TYPE_CHECKING
 
 from benchmarks.results import Run, percentile
-from benchmarks.scenarios.common import (
-    Contender,
-    Plan,
-    Scenario,
-    finish,
-    install,
-    latencies_ms,
-    problems,
-    produce,
-    read_times,
-    scratch,
-    throughput,
-    working,
-)
+from benchmarks.scenarios.checks import problems
+from benchmarks.scenarios.commands import finish, install, produce, working
+from benchmarks.scenarios.measures import latencies_ms, read_times, scratch, throughput
+from benchmarks.scenarios.scenario import Scenario
 
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
+
+    from benchmarks.scenarios.contender import Contender
+    from benchmarks.scenarios.plan import Plan
 
 # More than any peer can defer in a second.
 MOST_PER_S = 100_000

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.results import Run
-from benchmarks.scenarios.common import (
-    Contender,
-    Plan,
-    Scenario,
-    load,
-    memory_values,
-    problems,
-    seconds,
-    work,
-)
+from benchmarks.scenarios.checks import problems
+from benchmarks.scenarios.commands import load, work
+from benchmarks.scenarios.measures import memory_values, seconds
+from benchmarks.scenarios.scenario import Scenario
+
+if TYPE_CHECKING:
+    from benchmarks.scenarios.contender import Contender
+    from benchmarks.scenarios.plan import Plan
 
 
 class Form(NamedTuple):

@@ -15,7 +15,7 @@ import pytest
 from benchmarks import goals, table
 from benchmarks.peers import command
 from benchmarks.results import PeerResult, Result, Run
-from benchmarks.scenarios.common import Contender, Plan
+from benchmarks.scenarios.contender import Contender
 from benchmarks.scenarios.crew import crew
 from benchmarks.scenarios.faults import (
     Outage,
@@ -29,6 +29,7 @@ from benchmarks.scenarios.faults import (
     schedule,
     second_runs,
 )
+from benchmarks.scenarios.plan import Plan
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

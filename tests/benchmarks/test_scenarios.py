@@ -10,15 +10,11 @@ import pytest
 
 from benchmarks import environment
 from benchmarks.scenarios import SCENARIOS
-from benchmarks.scenarios.common import (
-    Contender,
-    Plan,
-    complaints,
-    latencies_ms,
-    read_times,
-    throughput,
-)
+from benchmarks.scenarios.checks import complaints
+from benchmarks.scenarios.contender import Contender
 from benchmarks.scenarios.defers import FORMS, form_jobs
+from benchmarks.scenarios.measures import latencies_ms, read_times, throughput
+from benchmarks.scenarios.plan import Plan
 from benchmarks.scenarios.tasks import processes_for
 
 if TYPE_CHECKING:
