@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+import forthwith
 from forthwith.web import dashboard
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    import forthwith
     from forthwith.web.asgi import Dashboard
     from tests.support.databases import Databases
 
@@ -35,6 +35,14 @@ def module_database_url(databases: Databases) -> Iterator[str]:
     name, url = databases.create_clone()
     yield url
     databases.drop(name)
+
+
+@pytest.fixture
+async def app(database_url: str) -> AsyncIterator[forthwith.App]:
+    """An app on the test's database, without tasks; it opens by itself if it is used."""
+    app = forthwith.App(database_url)
+    yield app
+    await app.close_async()
 
 
 @pytest.fixture
