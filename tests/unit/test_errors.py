@@ -16,7 +16,8 @@ ours = [
     if issubclass(error, errors.ForthwithError)
 ]
 about_arguments = [error for error in ours if issubclass(error, errors.InvalidArgument)]
-others = [error for error in ours if error not in about_arguments]
+about_jobs = [error for error in ours if issubclass(error, errors.JobFailed)]
+others = [error for error in ours if error not in (*about_arguments, *about_jobs)]
 
 
 @pytest.mark.parametrize("name", errors.__all__)
@@ -50,3 +51,14 @@ def test_what_the_database_raises_is_a_connector_exception(
     error: type[errors.ForthwithError],
 ) -> None:
     assert issubclass(error, procrastinate.exceptions.ConnectorException)
+
+
+@pytest.mark.parametrize("error", about_jobs)
+def test_an_error_about_a_job_says_what_became_of_it(error: type[errors.JobFailed]) -> None:
+    assert str(error(7, "failed")) == "Job 7 has failed"
+    told = {"exception_type": "ValueError", "message": "no", "traceback": "Traceback: …"}
+    raised = pickle.loads(pickle.dumps(error(7, "aborted", **told)))  # noqa: S301
+    assert type(raised) is error
+    assert str(raised) == "Job 7 was aborted: ValueError: no\n\nTraceback: …"
+    assert (raised.job_id, raised.status) == (7, "aborted")
+    assert {name: getattr(raised, name) for name in told} == told
