@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 from psycopg import errors
 from psycopg.conninfo import make_conninfo
+from psycopg.types.datetime import TimestamptzLoader
 from psycopg_pool import AsyncConnectionPool
 
 from forthwith.database.pool import TIMEOUT_S, Pool
@@ -17,16 +20,19 @@ from forthwith.errors import DatabaseUnavailable
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    import psycopg
+    from psycopg.abc import Buffer
 
 APPLICATION_NAME = "forthwith desk"
 CONNECTIONS_MAX = 4
+FIRST_MOMENT = datetime.min.replace(tzinfo=UTC)
+LAST_MOMENT = datetime.max.replace(tzinfo=UTC)
 
 # All by the transaction: a pooler may give the session to others between two. No JIT and no parallel
 # workers: both are for statements that take seconds, and nobody's question may cost the workers theirs.
 _BEGIN = """
     begin transaction isolation level {isolation};
     set local search_path = pg_catalog, pg_temp;
+    set local timezone = 'UTC';
     set local statement_timeout = '5s';
     set local lock_timeout = '2s';
     set local jit = off;
@@ -48,6 +54,21 @@ class TooSlow(DatabaseUnavailable):
 
 class InTheWay(DatabaseUnavailable):
     """Somebody else holds what an operator's action needs, and did not let go in time. Try again."""
+
+
+class BoundedTimeLoader(TimestamptzLoader):
+    """Reads times that Python's calendar does not hold as its last, or first, moment.
+
+    Somebody's SQL may have written `infinity`; that one row must not hide all others.
+    """
+
+    def load(self, data: Buffer) -> datetime:
+        """Return the time, in UTC."""
+        try:
+            return super().load(data)
+        except psycopg.DataError:
+            is_past = bytes(data).startswith(b"-") or bytes(data).endswith(b"BC")
+            return FIRST_MOMENT if is_past else LAST_MOMENT
 
 
 class OperatorPool(Pool):
@@ -75,6 +96,10 @@ class OperatorPool(Pool):
             )
             await pool.open()
             self._pool = pool
+
+    async def _configure(self, connection: PooledConnection) -> None:
+        await super()._configure(connection)
+        connection.adapters.register_loader("timestamptz", BoundedTimeLoader)
 
     @asynccontextmanager
     async def transaction(self, begin: bytes) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
