@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 MESSAGE_CHARACTERS_MAX = 10_000
 TRACEBACK_CHARACTERS_MAX = 100_000
-STACK_CHARACTERS_MAX = 20_000
-"""How long the text of a stack may be that is kept, to be used again."""
 EXCEPTIONS_MAX = 1000
 """Of how many exceptions, linked by cause, context or group, Python itself makes the traceback."""
 LINKS_MAX = 20
