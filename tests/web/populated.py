@@ -8,7 +8,7 @@ import forthwith
 from forthwith import App
 
 HOSTILE = "<script>alert(1)</script>'\"; drop table forthwith.job; --\\ %s {} \x1b[31m ‮"
-QUEUE = f"a/b?c#{HOSTILE}"
+QUEUE = f"a/b?c#\n{HOSTILE}"
 TASK = f"task {HOSTILE}"
 LOCK = f"lock {HOSTILE}"
 SECRET = "hunter2-the-secret"  # noqa: S105 -- what must not be shown

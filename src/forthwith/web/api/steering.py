@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from forthwith.operations import Desk
 from forthwith.web.api.errors import CONFLICT, NOT_FOUND
@@ -11,8 +12,15 @@ from forthwith.web.api.requests import Name, Periodic
 from forthwith.web.dependencies import AtDesk
 from forthwith.web.problems import ProblemError
 
+
+class AnyText(StringConvertor):
+    """Part of a path that may hold slashes and line ends, as a queue's name may."""
+
+    regex = "(?s:.+)"
+
+
+register_url_convertor("any", AnyText())
 router = APIRouter()
-# A queue's name may have slashes in it.
 QueueName = Annotated[Name, Path(description="The queue's name.")]
 
 
@@ -28,13 +36,13 @@ class Deferred(BaseModel):
     job_id: int
 
 
-@router.post("/queues/{queue:path}/pause", tags=["queues"])
+@router.post("/queues/{queue:any}/pause", tags=["queues"])
 async def pause_queue(desk: AtDesk, queue: QueueName) -> Change:
     """Let nobody claim from a queue."""
     return Change(changed=await desk.pause_queue(queue))
 
 
-@router.post("/queues/{queue:path}/resume", tags=["queues"])
+@router.post("/queues/{queue:any}/resume", tags=["queues"])
 async def resume_queue(desk: AtDesk, queue: QueueName) -> Change:
     """Let workers claim from a queue again."""
     return Change(changed=await desk.resume_queue(queue))
