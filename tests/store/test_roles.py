@@ -163,7 +163,7 @@ class TestWhoMayOnlyDefer:
     ) -> None:
         role = await roles.create_granted("defer")
         columns = [[value] for value in new_job(**forged)]
-        parameters = dict(zip(DEFER_COLUMNS, columns, strict=True))
+        parameters = dict(zip(DEFER_COLUMNS, columns, strict=False))
         async with await connect(roles.url(role)) as theirs:
             with pytest.raises(errors.CheckViolation):
                 await run(theirs, "defer", **parameters, always_notify=False)

@@ -67,7 +67,7 @@ async def defer(
 
     A worker that fell asleep between the insert's look and its commit is woken after it.
     """
-    columns = [list(column) for column in zip(*jobs, strict=True)]
+    columns = [list(column) for column in zip(*jobs, strict=True)][: len(DEFER_COLUMNS)]
     rows = await run(
         connection,
         "defer",
