@@ -216,9 +216,7 @@ class JobFailed(ForthwithError):
     ) -> None:
         self.job_id = job_id  #: the job's id
         self.status = status  #: its final status: "failed", "aborted" or "cancelled"
-        self.exception_type = (
-            exception_type  #: the name of the last attempt's exception, if there was one
-        )
+        self.exception_type = exception_type  #: the name of the last attempt's exception
         self.message = message  #: its text
         self.traceback = traceback  #: the traceback from the worker, as text
         super().__init__("".join(self._lines()))
