@@ -56,8 +56,9 @@ async def take_census(queries: OperatorQueries, rows_max: int = ROWS_MAX) -> Cen
 async def _counted(queries: OperatorQueries, rows_max: int) -> Census:
     async with queries.question() as question:
         now = (await question.row("op_now"))["now"]
-        rows = await question.rows("op_census", cap=rows_max)
         hop = await question.rows("ready_queues", queues=None)
+        await question.set_local(b"set local enable_seqscan = on")
+        rows = await question.rows("op_census", cap=rows_max)
     counts = [Count(**row) for row in rows]
     counted = sum(count.waiting + count.running for count in counts)
     return Census(now, counts, [row["queue"] for row in hop], counted < rows_max)

@@ -22,6 +22,8 @@ FIRST_LOOK = 500
 LOOK_MAX = 20_000
 # Ids follow the time of the defer but for jobs whose transaction took long, and clocks that were set.
 IDS_ASTRAY = 10_000
+# By the index, row by row, as far as it takes: never a bitmap, or a sort, of all that comes after.
+WALKING = b"set local enable_bitmapscan = off; set local enable_sort = off"
 
 
 class Search:
@@ -93,6 +95,7 @@ async def search(
     down_to_id = await _first_id(question, filter)
     below_id = min(below_id, await _last_id(question, filter))
     live_ids = await _candidates(question, filter, states)
+    await question.set_local(WALKING)
     return Search(
         places_of(filter, states, below_id=below_id, down_to_id=down_to_id, live_ids=live_ids)
     )
@@ -125,18 +128,22 @@ async def _candidates(
     is_narrow = filter.queue or filter.lock or filter.worker_id or len(live) < len(LIVE_STATES)
     if filter.error is not None or not live or not is_narrow:
         return None
-    wanted = {"running"} if filter.worker_id is not None else live
-    # BRIN's estimates are so coarse that the planner would rather read the table.
-    await question.set_local(b"set local enable_seqscan = off")
+    running = await _running(question, filter) if "running" in live else []
+    if running is None or filter.worker_id is not None:
+        return running
+    await question.set_local(WALKING)
     rows = await question.rows(
         "op_candidates",
-        states=sorted(wanted),
+        states=sorted(live),
         queue=filter.queue,
         lock=filter.lock,
-        worker_id=filter.worker_id,
         cap=CANDIDATES_MAX,
     )
-    parts = Counter(row["part"] for row in rows)
-    if max(parts.values(), default=0) >= CANDIDATES_MAX:
+    if max(Counter(row["part"] for row in rows).values(), default=0) >= CANDIDATES_MAX:
         return None
-    return [row["id"] for row in rows]
+    return running + [row["id"] for row in rows]
+
+
+async def _running(question: Transaction, filter: JobFilter) -> list[int] | None:  # noqa: A002
+    rows = await question.rows("op_running", worker_id=filter.worker_id, cap=CANDIDATES_MAX)
+    return None if len(rows) >= CANDIDATES_MAX else [row["id"] for row in rows]

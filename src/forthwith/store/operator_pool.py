@@ -28,7 +28,8 @@ FIRST_MOMENT = datetime.min.replace(tzinfo=UTC)
 LAST_MOMENT = datetime.max.replace(tzinfo=UTC)
 
 # All by the transaction: a pooler may give the session to others between two. No JIT and no parallel
-# workers: both are for statements that take seconds, and nobody's question may cost the workers theirs.
+# workers: both are for statements that take seconds, and nobody's question may cost the workers theirs. No
+# scans of whole tables either, which the planner prefers where statistics are missing or late.
 _BEGIN = """
     begin transaction isolation level {isolation};
     set local search_path = pg_catalog, pg_temp;
@@ -36,6 +37,7 @@ _BEGIN = """
     set local statement_timeout = '5s';
     set local lock_timeout = '2s';
     set local jit = off;
+    set local enable_seqscan = off;
     set local max_parallel_workers_per_gather = 0;
 """
 BEGIN_QUESTION = _BEGIN.format(isolation="repeatable read, read only").encode()

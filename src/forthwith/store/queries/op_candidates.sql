@@ -1,7 +1,6 @@
 -- Ids of live jobs, unsorted, that may be in one of :states and, where :queue or :lock is not null, of
 -- these: up to :cap from each index that can tell. Whichever gave :cap ids has more.
--- Index: job_ready, job_suspect, job_line, job_line_head, job_scheduled and, with sequential scans off,
--- job_worker. Returns name of the part and id.
+-- Index: job_ready, job_suspect, job_line, job_line_head and job_scheduled. Returns name of the part and id.
 (
     select 'ready' as part, id from forthwith.job
     where %(lock)s::text is null and state = 'ready' and worker_id is null
@@ -30,11 +29,5 @@
 ) union all (
     select 'scheduled', id from forthwith.job
     where state = 'scheduled' and %(states)s::text[] && array['scheduled', 'ready']
-    limit %(cap)s
-) union all (
-    select 'running', id from forthwith.job
-    where 'running' = any (%(states)s::text[]) and %(lock)s::text is null
-      and worker_id = any (array(select worker.id from forthwith.worker))
-      and (%(worker_id)s::bigint is null or worker_id = %(worker_id)s)
     limit %(cap)s
 )
