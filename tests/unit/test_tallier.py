@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ class FakeTallies:
     async def add_tallies(self, counts: Counts) -> None:
         self.calls += 1
         self.most = max(self.most, len(counts.by_key))
+        await asyncio.sleep(0)
         if self.is_away:
             raise DatabaseUnavailable("away")
         for key, ended in counts.by_key.items():
@@ -69,3 +71,11 @@ async def test_what_could_not_be_added_is_kept_within_bounds() -> None:
     await tallier.add()
     assert sum(store.added.values()) == 3 * PAIRS_MAX
     assert store.most <= PAIRS_MAX + 1
+
+
+async def test_adding_twice_at_a_time_counts_once() -> None:
+    store, meter = FakeTallies(), Meter()
+    tallier = Tallier(store, meter)
+    run_job(meter)
+    await asyncio.gather(tallier.add(), tallier.add())
+    assert store.added == {KEY: 1}

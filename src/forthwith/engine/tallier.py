@@ -30,6 +30,7 @@ class Tallier:
         self._store = store
         self._meter = meter
         self._left = Counts()
+        self._adding = asyncio.Lock()
 
     async def run(self) -> None:
         """Add until cancelled."""
@@ -39,12 +40,13 @@ class Tallier:
 
     async def add(self) -> None:
         """Add what was counted since the last time, unless the database is away."""
-        self._left.add(self._meter.take())
-        if not self._left.by_key:
-            return
-        try:
-            await self._store.add_tallies(self._left)
-        except ConnectorException as error:
-            logger.debug("Could not add to the tallies, keeping what was counted: %s", error)
-        else:
-            self._left = Counts()
+        async with self._adding:  # a last time, too, while the worker leaves
+            self._left.add(self._meter.take())
+            if not self._left.by_key:
+                return
+            try:
+                await self._store.add_tallies(self._left)
+            except ConnectorException as error:
+                logger.debug("Could not add to the tallies, keeping what was counted: %s", error)
+            else:
+                self._left = Counts()
