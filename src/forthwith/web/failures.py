@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from forthwith import errors
+from forthwith.store.operator_pool import InTheWay, TooSlow
 from forthwith.web.page_hooks import page_hook
 from forthwith.web.paths import is_page
 from forthwith.web.problems import InvalidValue, ProblemError, problem_response
@@ -26,12 +27,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 AWAY = "The database cannot be reached. The dashboard tries again by itself."
-SLOW = "The database took too long to answer, and the question was taken back. Narrow it, or try again."
 RETRY = {"Retry-After": "2"}
 HANDLED = (
     *(ProblemError, HTTPException, RequestValidationError, errors.InvalidArgument),
     *(errors.DatabaseUnavailable, errors.SchemaError, errors.NotPermitted, errors.AlreadyEnqueued),
-    *(errors.TaskNotFound, errors.EmbeddedUnavailable, psycopg.errors.QueryCanceled),
+    *(errors.TaskNotFound, errors.EmbeddedUnavailable),
     *(psycopg.OperationalError, psycopg_pool.PoolTimeout),
 )
 
@@ -60,10 +60,8 @@ def answer_to(error: Exception) -> Answer:
             )
         case errors.AlreadyEnqueued() | errors.TaskNotFound():
             return Answer(409, str(error))
-        case errors.SchemaError() | errors.NotPermitted():
+        case errors.SchemaError() | errors.NotPermitted() | TooSlow() | InTheWay():
             return Answer(503, str(error), RETRY)
-        case psycopg.errors.QueryCanceled():
-            return Answer(503, SLOW, RETRY)
         case errors.DatabaseUnavailable() | errors.EmbeddedUnavailable():
             return Answer(503, AWAY, RETRY)
         case psycopg.OperationalError() | psycopg_pool.PoolTimeout():
