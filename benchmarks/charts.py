@@ -45,6 +45,8 @@ def _ms(heading: str, value: str, variant: str = "") -> Panel:
     return Panel(heading, value, "ms", variant, more_is_better=False)
 
 
+# A mode that stands beside the others' in a table: few peers are in it, and its conditions are its own.
+OTHER_MODE = "full"
 # Scenarios that are not named here, but compared in the tables, get a panel for each variant.
 CHARTS = {
     "burn_down": ("A full queue, one worker process", [Panel("jobs run", "jobs_per_s")]),
@@ -138,6 +140,7 @@ def _by_variant(result: Result, scenario: str) -> list[Panel]:
     return [
         Panel(variant, value, unit, variant, more_is_better)
         for variant in table.variants(result, scenario)
+        if variant != OTHER_MODE
     ]
 
 

@@ -93,12 +93,14 @@ def told(result: Result) -> Iterator[str]:
 def _share_told(
     result: Result, scenario: str, value: str, whole: str, wanted: float
 ) -> Iterator[str]:
-    """Yield how much of its pace forthwith keeps."""
-    if (share := table.median_of(result, scenario, "forthwith", value)) is not None:
-        yield (
-            f"{scenario}: {share.median:.0%} of {whole}; goal {wanted:.0%}"
-            f"{_verdict(share.median, wanted)}"
-        )
+    """Yield how much of its pace forthwith keeps, in each mode."""
+    for variant in table.variants(result, scenario):
+        share = table.median_of(result, scenario, "forthwith", value, variant)
+        if share is not None:
+            yield (
+                f"{f'{scenario} {variant}'.strip()}: {share.median:.0%} of {whole}; goal {wanted:.0%}"
+                f"{_verdict(share.median, wanted)}"
+            )
 
 
 def _processes_told(result: Result) -> Iterator[str]:

@@ -6,6 +6,8 @@ The parts between the markers are replaced; the numbers in them are never typed 
 from __future__ import annotations
 
 import re
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,8 +51,9 @@ CONDITIONS_IN_SHORT = (
 def main(results: tuple[Path, ...]) -> None:
     """Write RESULTS into docs/benchmarks.md, their plots into docs/images, the chief table into README.md.
 
-    Of several results, a later one replaces the scenarios that it has measured again; the conditions shown
-    are those of the first, and in what the others differ.
+    Of several results, a later one replaces the scenarios that it has measured again in the same mode, and
+    stands beside those of another mode; the conditions shown are those of the first, and in what the others
+    differ.
     """
     loaded = joined([Result.load(path) for path in results])
     names = ", ".join(path.name for path in results)
@@ -61,19 +64,42 @@ def main(results: tuple[Path, ...]) -> None:
 
 
 def joined(results: Sequence[Result]) -> Result:
-    """The runs of all results, each scenario from the last one that has it: never two measurements in one."""
-    runs: list[Run] = []
+    """The runs of all results: never two measurements in one.
+
+    Of those in one mode, each scenario is from the last one that has it. One that was measured in several
+    modes has each as a form of its own, by the mode's name.
+    """
+    found: dict[tuple[str, str], list[Run]] = {}
     conditions = dict(results[0].conditions)
     for result in results:
+        mode = _mode(result)
         again = {run.scenario for run in result.runs}
-        runs = [run for run in runs if run.scenario not in again] + result.runs
+        found |= {
+            (scenario, mode): [run for run in result.runs if run.scenario == scenario]
+            for scenario in again
+        }
+        apart = "" if mode == _mode(results[0]) else f" ({mode})"
         for key in OWN_CONDITIONS:
             if (own := result.conditions.get(key, "")) != results[0].conditions.get(key, ""):
-                conditions[f"{key} of {', '.join(sorted(again))}"] = own
+                conditions[f"{key}{apart} of {', '.join(sorted(again))}"] = own
     peers = {entry.peer: entry for result in reversed(results) for entry in result.peers}
     in_order = [entry.peer for entry in results[0].peers]
     order = [*in_order, *(peer for peer in peers if peer not in in_order)]
-    return Result(conditions, [peers[peer] for peer in order], runs)
+    return Result(conditions, [peers[peer] for peer in order], _forms(found))
+
+
+def _mode(result: Result) -> str:
+    return result.conditions.get("mode", "default")
+
+
+def _forms(found: dict[tuple[str, str], list[Run]]) -> list[Run]:
+    """All runs; those of a scenario that was measured in several modes are told apart."""
+    times = Counter(scenario for scenario, _ in found)
+    return [
+        replace(run, variant=f"{run.variant} {mode}".strip()) if times[scenario] > 1 else run
+        for (scenario, mode), runs in found.items()
+        for run in runs
+    ]
 
 
 def _replace(document: Path, begin: str, end: str, section: str) -> None:

@@ -14,21 +14,25 @@ if TYPE_CHECKING:
 
 
 class Form(NamedTuple):
-    """A way to defer: what the peer must offer for it, and how many callers or jobs a call."""
+    """A way to defer: what the peer must offer for it, and how many callers or jobs a call.
+
+    `quick` says whether it is measured with `--quick`, too: each is a process to start.
+    """
 
     variant: str
     needs: str
     size: int
     jobs: int
+    quick: bool = False
 
 
 FORMS = (
-    Form("single 1", "single", 1, 600),
+    Form("single 1", "single", 1, 600, quick=True),
     Form("single 16", "single", 16, 3_000),
-    Form("single 64", "single", 64, 6_000),
+    Form("single 64", "single", 64, 6_000, quick=True),
     Form("transaction 1", "transaction", 1, 400),
     Form("transaction 16", "transaction", 16, 2_000),
-    Form("batch 1000", "batch", 1_000, 40_000),
+    Form("batch 1000", "batch", 1_000, 40_000, quick=True),
     Form("batch 10000", "batch", 10_000, 80_000),
 )
 
@@ -38,7 +42,7 @@ async def run(contender: Contender, plan: Plan, database: str, number: int) -> l
     await install(contender, database)
     runs: list[Run] = []
     deferred = 0
-    for form in FORMS:
+    for form in forms(plan):
         if not contender.can(form.needs):
             reason = f"not offered: {form.needs}"
             runs.append(Run("defers", form.variant, contender.peer, number, 0, not_offered=reason))
@@ -53,6 +57,11 @@ async def run(contender: Contender, plan: Plan, database: str, number: int) -> l
             Run("defers", form.variant, contender.peer, number, jobs, values, problems=wrong)
         )
     return runs
+
+
+def forms(plan: Plan) -> tuple[Form, ...]:
+    """Those that are measured."""
+    return tuple(form for form in FORMS if form.quick or not plan.quick)
 
 
 def form_jobs(form: Form, plan: Plan, contender: Contender) -> int:

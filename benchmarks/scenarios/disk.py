@@ -29,11 +29,11 @@ async def run(contender: Contender, plan: Plan, database: str, number: int) -> R
     """The tables' growth by waiting jobs, and what is left of it when all are done, each after a vacuum."""
     jobs = min(contender.sizes["burn_down"], MOST)
     await install(contender, database)
-    at_first = await asyncio.to_thread(_size, database)
+    at_first = await asyncio.to_thread(size, database)
     await load(contender, plan, database, jobs, installed=True)
-    live = await asyncio.to_thread(_size, database)
+    live = await asyncio.to_thread(size, database)
     worked = await work(contender, plan, database, jobs, target=jobs)
-    finished = await asyncio.to_thread(_size, database)
+    finished = await asyncio.to_thread(size, database)
     wrong = await problems(contender, database, worked, jobs, all_done=True)
     values = {
         "live_bytes": (live - at_first) / jobs,
@@ -42,7 +42,7 @@ async def run(contender: Contender, plan: Plan, database: str, number: int) -> R
     return Run("disk", "", contender.peer, number, jobs, values, problems=wrong)
 
 
-def _size(database: str) -> int:
+def size(database: str) -> int:
     """Bytes of all tables of the peer, once what is dead has been removed.
 
     `vacuum full` writes each anew: what is counted is the jobs, not the room that they once took.

@@ -23,7 +23,7 @@ WARM_UP = 10
 
 async def run(contender: Contender, plan: Plan, database: str, number: int) -> Run:
     """Another process defers one job at a time: from the call to the start."""
-    jobs = WARM_UP + plan.size(quick=30, default=100, full=500)
+    jobs = WARM_UP + plan.size(quick=20, default=100, full=500)
     pauses = random.Random(number)
     await install(contender, database)
     arguments = [*work_arguments(plan, jobs, jobs), "--announce"]

@@ -28,10 +28,10 @@ WARM_UP_SHARE = 0.2
 
 
 async def run(contender: Contender, plan: Plan, database: str, number: int) -> list[Run]:
-    """As fast as producer and worker can; then, on another database, at half of that rate."""
-    seconds = plan.by_mode(quick=1.5, default=3, full=30)
+    """As fast as producer and worker can; then on another database at half of that rate, unless quick."""
+    seconds = plan.by_mode(quick=1, default=3, full=30)
     full, rate = await _at_full(contender, plan, database, number, seconds)
-    if not rate > 0 or full.problems:
+    if plan.quick or not rate > 0 or full.problems:
         return [full]
     with contender.fresh() as second:
         half = await _at_half(contender, plan, second, number, seconds, rate / 2)

@@ -134,6 +134,31 @@ def test_scenario_that_was_measured_again_is_that_of_the_later_result() -> None:
     assert found[1][1] == "not measured"
 
 
+def test_scenario_that_was_measured_in_two_modes_has_a_form_for_each() -> None:
+    paces = {
+        mode: Run(
+            "old_snapshot", "", "forthwith", 1, 9, {"jobs_per_s": 7.0, "share_of_first": share}
+        )
+        for mode, share in (("default", 0.8), ("full", 0.9))
+    }
+    found = report.joined(
+        [
+            Result({"mode": mode, "date": mode}, PEERS, [burn_down("forthwith", 1, 5.0), run])
+            if mode == "default"
+            else Result({"mode": mode, "date": mode}, PEERS, [run])
+            for mode, run in paces.items()
+        ]
+    )
+    forms = [row[1] for row in rows(found, "old_snapshot") if row[0] == "forthwith 1"]
+    assert forms == ["default", "full"]
+    assert list(goals.told(found)) == [
+        "old_snapshot default: 80% of the first tenth; goal 90%: **not reached**",
+        "old_snapshot full: 90% of the first tenth; goal 90%",
+    ]
+    assert found.conditions["date (full) of old_snapshot"] == "full"
+    assert [row[1] for row in rows(found, "burn_down")[:1]] == ["1,000"]
+
+
 def test_goal_of_latency_is_held_against_peers_on_postgresql() -> None:
     peers = [*PEERS, PeerResult("saq", "SAQ", "4")]
     runs = [

@@ -12,7 +12,7 @@ from benchmarks import environment
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.scenarios.checks import complaints
 from benchmarks.scenarios.contender import Contender
-from benchmarks.scenarios.defers import FORMS, form_jobs
+from benchmarks.scenarios.defers import FORMS, form_jobs, forms
 from benchmarks.scenarios.measures import latencies_ms, read_times, throughput
 from benchmarks.scenarios.plan import Plan
 from benchmarks.scenarios.tasks import processes_for
@@ -113,6 +113,15 @@ def test_sizes_follow_mode() -> None:
 def test_every_form_of_defer_has_a_job_for_each_caller_and_a_full_batch() -> None:
     for form in FORMS:
         assert form_jobs(form, plan("quick"), contender()) >= form.size
+
+
+def test_quick_run_measures_some_forms_of_defer_and_any_other_run_all() -> None:
+    assert [form.variant for form in forms(plan("quick"))] == [
+        "single 1",
+        "single 64",
+        "batch 1000",
+    ]
+    assert forms(plan()) == forms(plan("full")) == FORMS
 
 
 def test_peer_that_defers_slowly_gets_fewer_batches_unless_all_is_asked_for() -> None:
