@@ -6,9 +6,11 @@ Fills a database, then asks each question of the desk and gets each page of the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import statistics
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +24,25 @@ from benchmarks.server import open_server
 from forthwith.operations import Desk, JobFilter
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+
+    import httpx
 
 CALLS = 20
 PORTION = 500_000
 MEDIAN_MAX_MS = 200.0
+NOT_PAGES = ("/events", "/log", "/static")
+JOB_FILTERS = (
+    *("status=todo", "status=running", "status=failed", "status=succeeded", "queue=queue-3"),
+    *(
+        "queue=none",
+        "task=none",
+        "lock=lock-50",
+        "worker_id=3",
+        "error=KeyError",
+        "text=customer77",
+    ),
+)
 _STEP = re.compile(r"^-- step: (.+)$", re.MULTILINE)
 
 Calls = dict[str, "Callable[[], Awaitable[Any]]"]
@@ -45,7 +61,7 @@ def main(finished: int, waiting: int, calls: int, database: str | None) -> None:
         with forthwith.App(url).open() as app:
             app.migrate()
         fill(url, finished, waiting)
-        measured = asyncio.run(measure(url, finished, calls))
+        measured = asyncio.run(measure(url, finished, finished + waiting // 2, calls))
     console = Console()
     console.print(f"{finished:,} finished and {waiting:,} waiting jobs, {calls} calls each, in ms")
     console.print(_table(measured))
@@ -88,14 +104,15 @@ def steps() -> Iterator[tuple[str, str]]:
     yield from zip(parts[::2], parts[1::2], strict=True)
 
 
-async def measure(url: str, finished: int, calls: int) -> dict[str, list[float]]:
+async def measure(url: str, finished: int, live_id: int, calls: int) -> dict[str, list[float]]:
     """Return how long each question and page took, in milliseconds."""
     app = forthwith.App(url)
-    async with app.open_async(), Desk(app) as desk:
-        return {name: await _times(ask, calls) for name, ask in questions(desk, finished).items()}
+    async with app.open_async(), Desk(app) as desk, _client(app) as (client, paths):
+        calls_by_name = questions(desk, finished, live_id) | pages(client, paths, live_id)
+        return {name: await _times(ask, calls) for name, ask in calls_by_name.items()}
 
 
-def questions(desk: Desk, finished: int) -> Calls:
+def questions(desk: Desk, finished: int, live_id: int) -> Calls:
     """Return the questions, by name."""
     filters = {
         "all": JobFilter(),
@@ -134,7 +151,7 @@ def questions(desk: Desk, finished: int) -> Calls:
         "history of a day, a queue": lambda: desk.history(86_400, queue="queue-1"),
         "findings": desk.findings,
         "job, finished": lambda: desk.job(100),
-        "job, waiting": lambda: desk.job(finished + 100_000),
+        "job, waiting": lambda: desk.job(live_id),
         "preview of all": lambda: desk.preview("cancel", JobFilter()),
         "preview of failed": lambda: desk.preview("retry", JobFilter(status="failed")),
     }
@@ -144,6 +161,74 @@ def questions(desk: Desk, finished: int) -> Calls:
     found["jobs, all, deep"] = lambda: desk.jobs(after=deep)
     found["jobs, failed, deep"] = lambda: desk.jobs(JobFilter(status="failed"), after=deep)
     return found
+
+
+def pages(client: httpx.AsyncClient | None, paths: Sequence[str], live_id: int) -> Calls:
+    """Return how to get the dashboard's pages and the API's answers, by path."""
+    if client is None:
+        return {}
+    found: Calls = {}
+    for path in paths:
+        for filled in _filled(path, live_id):
+            found[f"GET {filled}"] = partial(_get, client, filled)
+    return found
+
+
+def _filled(path: str, live_id: int) -> Iterator[str]:
+    """Yield paths to get for a route's path."""
+    if path.endswith("/{job_id}"):
+        yield path.replace("{job_id}", "100")
+        yield path.replace("{job_id}", str(live_id))
+    elif "{" not in path:
+        yield path
+        if path.endswith("/jobs"):
+            for filters in JOB_FILTERS:
+                yield f"{path}?{filters}"
+
+
+async def _get(client: httpx.AsyncClient, path: str) -> None:
+    response = await client.get(path)
+    response.raise_for_status()
+
+
+@contextlib.asynccontextmanager
+async def _client(
+    app: forthwith.App,
+) -> AsyncIterator[tuple[httpx.AsyncClient | None, list[str]]]:
+    """A client of the dashboard in this process, and its paths; None where it is not installed."""
+    try:
+        import httpx
+
+        from forthwith.web import dashboard
+
+        served = dashboard(app, open_to_all="operator")
+    except ImportError:
+        yield None, []
+        return
+    transport = httpx.ASGITransport(served)
+    async with (
+        served,
+        httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
+    ):
+        yield client, await _paths(client)
+
+
+async def _paths(client: httpx.AsyncClient) -> list[str]:
+    """Return what can be got, the API's by its own account."""
+    from forthwith.web.page_hooks import pages as web_pages
+
+    document = (await client.get("/api/openapi.json")).json()
+    api = [path for path, methods in document["paths"].items() if "get" in methods]
+    module = web_pages()
+    routes = [] if module is None else module.router.routes
+    return sorted({*api, *_got(routes)})
+
+
+def _got(routes: Iterable[Any]) -> Iterator[str]:
+    for route in routes:
+        path = getattr(route, "path", "")
+        if "GET" in (getattr(route, "methods", None) or ()) and not path.startswith(NOT_PAGES):
+            yield path
 
 
 async def _times(ask: Callable[[], Awaitable[Any]], calls: int) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -67,13 +68,14 @@ class Actions:
 
     async def preview(self, action: Action, filter: JobFilter) -> Preview:  # noqa: A002
         """Count what `apply` would be done to."""
+        give_up_s = time.monotonic() + PREVIEW_TIME_MAX_S
         async with self._queries.question() as question:
             looking = await search(question, filter, states_of(filter.status))
             found = await looking.look_for(
                 question,
                 PREVIEW_ROWS_MAX,
                 rows_max=PREVIEW_ROWS_MAX,
-                time_max_s=PREVIEW_TIME_MAX_S,
+                give_up_s=give_up_s,
             )
             fitting = [key.id for key in found if key.state in APPLIES_TO[action]]
             sample = await summaries(question, fitting[:SAMPLE_SIZE])
@@ -119,10 +121,11 @@ class Actions:
         """Return the next jobs of a filter, and the id below which to go on; 0 at the end."""
         if not states:
             return [], 0
+        give_up_s = time.monotonic() + LOOK_TIME_MAX_S
         async with self._queries.question() as question:
             looking = await search(question, filter, states, below_id=below_id)
             found = await looking.look_for(
-                question, wanted, rows_max=LOOK_ROWS_MAX, time_max_s=LOOK_TIME_MAX_S
+                question, wanted, rows_max=LOOK_ROWS_MAX, give_up_s=give_up_s
             )
         if len(found) > wanted:
             return found[:wanted], found[wanted - 1].id

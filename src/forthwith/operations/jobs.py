@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from forthwith.store.operator_queries import OperatorQueries, Row, Transaction
 
 ROWS_MAX = 50_000
-TIME_MAX_S = 0.1
+TIME_MAX_S = 0.09
 _SUMMARY = tuple(field.name for field in fields(JobSummary))
 
 
@@ -35,11 +36,10 @@ async def job_page(
     below_id: int,
 ) -> JobPage:
     """Look for up to `limit` jobs below an id, for no longer than a page may take."""
+    give_up_s = time.monotonic() + TIME_MAX_S
     async with queries.question() as question:
         looking = await search(question, filter, states_of(filter.status), below_id=below_id)
-        found = await looking.look_for(
-            question, limit + 1, rows_max=ROWS_MAX, time_max_s=TIME_MAX_S
-        )
+        found = await looking.look_for(question, limit + 1, rows_max=ROWS_MAX, give_up_s=give_up_s)
         jobs = await summaries(question, [key.id for key in found[:limit]])
     return _page(jobs, looking, is_full=len(found) > limit)
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from forthwith.operations.places import Key, Place
     from forthwith.store.operator_queries import Transaction
 
-CANDIDATES_MAX = 5_000
+CANDIDATES_MAX = 2_000
 FIRST_LOOK = 500
-LOOK_MAX = 20_000
+LOOK_MAX = 8_000
 # Ids follow the time of the defer but for jobs whose transaction took long, and clocks that were set.
 IDS_ASTRAY = 10_000
 # By the index, row by row, as far as it takes: never a bitmap, or a sort, of all that comes after.
@@ -66,13 +66,14 @@ class Search:
         self._size = min(self._size * 2, LOOK_MAX)
 
     async def look_for(
-        self, question: Transaction, wanted: int, *, rows_max: int, time_max_s: float
+        self, question: Transaction, wanted: int, *, rows_max: int, give_up_s: float
     ) -> list[Key]:
-        """Look until `wanted` jobs are found, or the budget is spent. Returns what was found.
+        """Look until `wanted` jobs are found, or `rows_max` rows are looked at, or until `give_up_s` by the
+        monotonic clock. Returns what was found.
 
         However small the budget is, it gets further: the next call goes on below its floor.
         """
-        give_up_s, began_at = time.monotonic() + time_max_s, self.floor
+        began_at = self.floor
         found = self.take()
         while len(found) < wanted and not self.is_over:
             await self.look(question)
