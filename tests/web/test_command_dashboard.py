@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -16,13 +17,13 @@ import pytest
 from forthwith.cli import program
 from forthwith.verify.proxy import Proxy
 from forthwith.web.passwords import parse_hash
+from forthwith.web.server import Place
 from tests.support.waiting import wait_until_sync
 from tests.web.conftest import HASH, HERE
 from tests.web.own_process import DEADLINE_S, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 ELSEWHERE = "192.0.2.1"
 
@@ -77,6 +78,22 @@ def test_short_secret_is_refused(refused: Callable[..., tuple[int, str]], tmp_pa
     code, said = refused("--password-file", "users", "--secret-file", "secret")
 
     assert (code, "at least 16 characters" in said) == (2, True)
+
+
+def test_paths_and_keys_that_mean_nothing_are_refused(
+    refused: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    (tmp_path / "key").write_text("")
+    for arguments in (("--root-path", "jobs"), ("--root-path", "/jobs/"), ("--tls-key", "key")):
+        code, said = refused(*arguments)
+        assert (code, arguments[0].strip("-") in said) == (2, True)
+
+
+def test_passwords_in_the_clear_are_noticed() -> None:
+    assert Place(host=ELSEWHERE, port=1).is_in_the_clear
+    assert not Place(host="127.0.0.1", port=1).is_in_the_clear
+    assert not Place(host=ELSEWHERE, port=1, trusted_proxies="127.0.0.1").is_in_the_clear
+    assert not Place(host=ELSEWHERE, port=1, tls_certificate=Path("cert")).is_in_the_clear
 
 
 def test_taken_port_is_named(refused: Callable[..., tuple[int, str]]) -> None:

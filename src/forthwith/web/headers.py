@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from starlette.datastructures import MutableHeaders
 
+from forthwith.web.paths import path_of
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -34,7 +36,9 @@ _ALWAYS = {
 
 
 class SecurityHeaders:
-    """Adds them, whatever made the answer. What says nothing about caching is not kept."""
+    """Adds them, whatever made the answer. What says nothing about caching is not kept by browsers, but for
+    static files, which they ask about each time.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -46,7 +50,8 @@ class SecurityHeaders:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.update(_ALWAYS)
-                headers.setdefault("Cache-Control", "no-store")
+                kept = "no-cache" if path_of(scope).startswith("/static/") else "no-store"
+                headers.setdefault("Cache-Control", kept)
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from forthwith.errors import ConnectorException, ForthwithError
+from forthwith.errors import ConnectorException, ForthwithError, InvalidArgument
+from forthwith.web.hosts import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +28,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a dashboard listens, and what stands before it."""
+    """Where a dashboard listens, and what stands before it. Raises `InvalidArgument`."""
 
     host: str
     port: int
@@ -36,6 +37,21 @@ class Place:
     """The addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto count, with commas."""
     tls_certificate: Path | None = None
     tls_key: Path | None = None
+
+    def __post_init__(self) -> None:
+        path = self.root_path
+        if path and (not path.startswith("/") or path.endswith("/")):
+            raise InvalidArgument(
+                "root-path", f"must begin with a slash and not end with one: {path}"
+            )
+        if self.tls_key is not None and self.tls_certificate is None:
+            raise InvalidArgument("tls-key", "goes with --tls-certificate")
+
+    @property
+    def is_in_the_clear(self) -> bool:
+        """Whether passwords could be read on their way."""
+        is_behind_tls = self.tls_certificate is not None or self.trusted_proxies is not None
+        return not is_behind_tls and not is_loopback(self.host)
 
     def listen(self) -> socket.socket:
         """Return a socket that listens. Raises `OSError`."""
@@ -65,6 +81,8 @@ async def serve(
     for number in _SIGNALS:  # uvicorn's own, from now on and when it has put back what was before
         signal.signal(number, server.handle_exit)
     try:
+        if place.is_in_the_clear:
+            logger.warning("Passwords travel unencrypted: see --tls-certificate and --trust-proxy")
         await _open(app)
         if not server.should_exit:
             on_ready()
