@@ -285,7 +285,8 @@ class TestPeriodic:
         assert await desk.resume_periodic("tick", "p")
         assert not await desk.resume_periodic("tick", "p")
         assert (await desk.periodic())[0].paused_at is None
-        assert not await desk.pause_periodic("tick", "another")
+        with pytest.raises(InvalidArgument, match="no worker knows a periodic task"):
+            await desk.pause_periodic("tick", "another")
 
     async def test_never_ran_and_unreadable(self, desk: Desk, connection: Connection) -> None:
         await self.add(connection, cron="when the moon is full")
@@ -427,7 +428,7 @@ class TestHistory:
 async def test_questions_change_nothing(desk: Desk, connection: Connection) -> None:
     with pytest.raises(Exception, match="read-only"):
         async with desk._queries.question() as question:
-            await question.rows("op_pause_periodic", task="t", periodic_id="", paused=True)
+            await question.rows("pause_periodic", task="t", periodic_id="")
     assert await desk.workers() == []  # and the connection is as it was
 
 

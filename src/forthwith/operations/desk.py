@@ -25,17 +25,14 @@ from forthwith.operations.checks import (
     check_within,
 )
 from forthwith.operations.error_groups import error_groups
-from forthwith.operations.facts import gather_facts
-from forthwith.operations.health import findings
 from forthwith.operations.history import history
 from forthwith.operations.job_filter import ALL_JOBS
 from forthwith.operations.jobs import job_page, job_view
 from forthwith.operations.lock_state import LockState
 from forthwith.operations.overview import Overview
 from forthwith.operations.periodic import periodic_states, run_now
-from forthwith.operations.queues import queue_states
+from forthwith.operations.picture import findings_of, picture_of, queues_of, tasks_of
 from forthwith.operations.snapshot import Snapshot
-from forthwith.operations.tasks import task_states
 from forthwith.operations.worker_state import WorkerState
 from forthwith.options import check_count, check_name
 from forthwith.store.operator_pool import OperatorPool
@@ -52,6 +49,7 @@ if TYPE_CHECKING:
     from forthwith.operations.job_summary import JobPage
     from forthwith.operations.job_view import JobView
     from forthwith.operations.periodic_state import PeriodicState
+    from forthwith.operations.picture import Picture
     from forthwith.operations.preview import Action, ActionResult, Preview
     from forthwith.operations.queue_state import QueueState
     from forthwith.operations.tally_point import TallyPoint
@@ -111,26 +109,22 @@ class Desk:
 
     async def overview(self) -> Overview:
         """Return everything at a glance."""
-        queues, workers, errors, points, findings = await asyncio.gather(
-            self.queues(), self.workers(), self.error_groups(), self.history(), self.findings()
+        picture, errors, points = await asyncio.gather(
+            self._picture(), self.error_groups(), self.history()
         )
-        as_of = (await self._census.get()).as_of
-        return Overview(as_of, queues, workers, errors, points, findings)
+        return Overview(
+            as_of=picture.as_of,
+            queues=picture.queues,
+            workers=picture.workers,
+            errors=errors,
+            history=points,
+            findings=await findings_of(self._queries, picture),
+        )
 
     async def queues(self) -> list[QueueState]:
-        """Return the queues that have jobs, a history of the last day, a listener or a pause, by name."""
-        census, pauses, tallies, workers = await asyncio.gather(
-            self._census.get(),
-            self._queries.rows("paused_queues"),
-            self._queries.rows("op_queue_tally"),
-            self.workers(),
-        )
-        return queue_states(
-            census,
-            {row["queue"]: row["paused_at"] for row in pauses},
-            {row["queue"]: row for row in tallies},
-            workers,
-        )
+        """Return the queues that have jobs, an hour's history, a listener or a pause, by name."""
+        census, workers = await asyncio.gather(self._census.get(), self.workers())
+        return await queues_of(self._queries, census, workers)
 
     async def workers(self) -> list[WorkerState]:
         """Return the registered workers, oldest first."""
@@ -158,12 +152,8 @@ class Desk:
 
     async def tasks(self) -> list[TaskState]:
         """Return the tasks that this app or a worker knows, or that have jobs or a history, by name."""
-        census, tallies, workers = await asyncio.gather(
-            self._census.get(), self._queries.rows("op_task_tally"), self.workers()
-        )
-        return task_states(
-            census, {row["task"]: row for row in tallies}, workers, self._known_here()
-        )
+        census, workers = await asyncio.gather(self._census.get(), self.workers())
+        return await tasks_of(self._queries, census, workers, self._known_here())
 
     async def periodic(self) -> list[PeriodicState]:
         """Return the periodic tasks that workers have told of, by name."""
@@ -197,8 +187,7 @@ class Desk:
 
     async def findings(self) -> list[Finding]:
         """Return what is wrong, the worst first. Empty: all is well."""
-        queues, tasks, workers = await asyncio.gather(self.queues(), self.tasks(), self.workers())
-        return findings(await gather_facts(self._queries, queues, tasks, workers))
+        return await findings_of(self._queries, await self._picture())
 
     # -- deeds --------------------------------------------------------------------------------------
 
@@ -211,12 +200,18 @@ class Desk:
         return await self._app.resume_queue_async(queue)
 
     async def pause_periodic(self, task: str, periodic_id: str = "") -> bool:
-        """Skip a periodic task's ticks from now on. False: it is paused already, or not there."""
-        return await self._set_paused(task, periodic_id, paused=True)
+        """Skip a periodic task's ticks from now on. False: it was paused already.
+
+        Raises `InvalidArgument` if neither a worker nor this app knows it.
+        """
+        return await self._app.pause_periodic_async(task, periodic_id)
 
     async def resume_periodic(self, task: str, periodic_id: str = "") -> bool:
-        """Defer a periodic task's ticks again from now on. False: it is not paused, or not there."""
-        return await self._set_paused(task, periodic_id, paused=False)
+        """Defer a periodic task's ticks again from now on. False: it was not paused.
+
+        Raises `InvalidArgument` if neither a worker nor this app knows it.
+        """
+        return await self._app.resume_periodic_async(task, periodic_id)
 
     async def run_periodic_now(self, task: str, periodic_id: str = "") -> int:
         """Defer a job of a periodic task, for now; return its id.
@@ -278,6 +273,10 @@ class Desk:
         finally:
             self._forget()
 
+    async def _picture(self) -> Picture:
+        census, workers = await asyncio.gather(self._census.get(), self.workers())
+        return await picture_of(self._queries, census, workers, self._known_here())
+
     async def _ask_locks(self) -> list[LockState]:
         rows = await self._queries.rows("op_locks", cap=LINE_ROWS_MAX, size=LOCKS_MAX)
         return [LockState(**row) for row in rows]
@@ -296,11 +295,6 @@ class Desk:
             return await self._actions.do(action, checked, at)
         finally:
             self._forget()
-
-    async def _set_paused(self, task: str, periodic_id: str, *, paused: bool) -> bool:
-        tick = {"task": check_name("task", task), "periodic_id": check_periodic_id(periodic_id)}
-        async with self._queries.deed() as deed:
-            return bool(await deed.rows("op_pause_periodic", **tick, paused=paused))
 
     def _forget(self) -> None:
         """Count anew: something was done."""
