@@ -132,7 +132,8 @@ def _decide_retry(
     strategy = task.retry_strategy
     if strategy is None:
         return None
-    if type(strategy) in _BY_ATTEMPTS and type(task).get_retry_exception is _get_retry_exception:
+    ask = getattr(task.get_retry_exception, "__func__", None)
+    if type(strategy) in _BY_ATTEMPTS and ask is _get_retry_exception:
         decision = strategy.get_retry_decision(exception=error, job=job)  # type: ignore[arg-type]
         return None if decision is None else RetryPlan(decision.retry_at, None, None, None)
     seen = _procrastinate_job(job, decode(job.args))
