@@ -26,5 +26,18 @@ def test_worker_logs_no_arguments(forthwith_cli: CommandLine, log_format: str) -
     assert "(break) failed" in ran.stderr
     assert "TaskNotFound" in ran.stderr
     assert SECRET not in ran.stdout + ran.stderr
-    shown = forthwith_cli.run("jobs", "--json")
-    assert SECRET in shown.stdout  # asked for
+
+
+@pytest.mark.parametrize(
+    "options", [["jobs"], ["jobs", "--json"], ["job", "1"], ["job", "1", "--json"]]
+)
+def test_secrets_in_arguments_are_shown_on_request_alone(
+    forthwith_cli: CommandLine, options: list[str]
+) -> None:
+    given = json.dumps({"to": "ada", "deep": [{"card": SECRET}]})
+    assert forthwith_cli.run("defer", "--unknown", "t", "-", given=given).stdout == "1\n"
+    hidden = forthwith_cli.run(*options)
+    assert hidden.code == 0
+    assert "ada" in hidden.stdout
+    assert SECRET not in hidden.stdout + hidden.stderr
+    assert SECRET in forthwith_cli.run(*options, "--show-arguments", COLUMNS="200").stdout

@@ -39,7 +39,8 @@ def test_role_defers_after_the_grant_and_not_before(
 def test_print_shows_the_sql_and_grants_nothing(plain: CommandLine) -> None:
     ran = plain.run("grant", "--defer", "web", "--print")
     assert ran.code == 0
-    functions = '"forthwith".defer, "forthwith".defer_alike, "forthwith".wake'
+    names = ("defer", "defer_alike", "wake", "note_traces")
+    functions = ", ".join(f'"forthwith".{name}' for name in names)
     assert f'grant execute on function {functions} to "web";' in ran.stdout
 
 

@@ -43,14 +43,30 @@ def test_migrate_writes_sql_without_a_database(plain: CommandLine) -> None:
 
 
 def test_queues_count_jobs_by_status(forthwith_cli: CommandLine) -> None:
-    assert forthwith_cli.run("queues").stdout == "No jobs.\n"
+    assert forthwith_cli.run("queues").stdout == "No queues.\n"
     defer(forthwith_cli, "t", "--queue", "mail")
     forthwith_cli.run("cancel", defer(forthwith_cli, "t", "--queue", "mail"))
     counts = {"todo": 1, "doing": 0, "succeeded": 0, "failed": 0, "cancelled": 1, "aborted": 0}
-    expected = {"name": "mail", **counts, "jobs_count": 2}
-    assert forthwith_cli.run("queues", "--json").document() == {"queues": [expected]}
-    _, row = forthwith_cli.run("queues").stdout.splitlines()
+    [queue] = forthwith_cli.run("queues", "--json").document()["queues"]
+    assert {key: queue[key] for key in counts} == counts
+    assert (queue["name"], queue["jobs_count"], queue["ready"], queue["running"]) == (
+        "mail",
+        2,
+        1,
+        0,
+    )
+    _, row = forthwith_cli.run("queues", "--by-status").stdout.splitlines()
     assert row.split() == ["mail", "1", "0", "0", "0", "1", "0", "2"]
+
+
+def test_queues_say_what_waits_and_whether_they_are_paused(forthwith_cli: CommandLine) -> None:
+    defer(forthwith_cli, "t", "--queue", "mail")
+    defer(forthwith_cli, "t", "--queue", "mail", "--in", "1h")
+    _, row = forthwith_cli.run("queues").stdout.splitlines()
+    assert row.split()[:6] == ["mail", "open", "1", "0", "1", "0"]
+    forthwith_cli.run("pause", "mail")
+    _, row = forthwith_cli.run("queues").stdout.splitlines()
+    assert row.split()[:2] == ["mail", "paused"]
 
 
 def test_status_describes_the_database(forthwith_cli: CommandLine) -> None:

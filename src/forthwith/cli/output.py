@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Wide values are cut in tables, never in JSON and never in one job's details.
 CELL_CHARACTERS_MAX = 80
+# As little as a wide column keeps where the terminal is narrow.
+_WIDE_MIN = 6
 # A pipe or a file has no width: rows stay whole, a line each, for grep and friends.
 _WIDTH_WITHOUT_TERMINAL = 10_000
 
@@ -47,12 +49,13 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[object]], emp
             column.title,
             justify="right" if column.number else "left",
             no_wrap=not column.wide,
+            min_width=_WIDE_MIN if column.wide else None,
             overflow="ellipsis",
         )
     for row in rows:
         table.add_row(*map(_cell, row))
     if table.row_count:
-        _console().print(table)
+        console().print(table)
     else:
         click.echo(empty)
 
@@ -69,6 +72,14 @@ def print_block(text: str, indent: str = "    ") -> None:
     """Write text of several lines, such as a traceback, indented and made safe."""
     for line in lines(text.rstrip("\n")):
         click.echo(f"{indent}{line}".rstrip())
+
+
+def console() -> Console:
+    """Return what draws tables on stdout: whole rows where that is no terminal."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDTH_WITHOUT_TERMINAL
+    return Console(width=width, markup=False, emoji=False, highlight=False)
 
 
 def compact_json(value: object) -> str:
@@ -95,6 +106,11 @@ def as_iso(value: datetime) -> str:
     return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
+def age_of(at: datetime | None) -> str:
+    """Return how long ago something was, by this machine's clock; `-` for never."""
+    return "-" if at is None else as_age((datetime.now(UTC) - at).total_seconds())
+
+
 def as_age(seconds: float) -> str:
     """Return a length of time in its largest unit, such as `12 s` or `3 h`."""
     for unit_s, unit in ((86400, "d"), (3600, "h"), (60, "min")):
@@ -103,19 +119,26 @@ def as_age(seconds: float) -> str:
     return f"{max(0, int(seconds))} s"
 
 
+def as_duration(seconds: float | None) -> str:
+    """Return how long something took, in a unit that fits; `-` for None."""
+    if seconds is None:
+        return "-"
+    if seconds < 1:
+        return f"{seconds * 1000:.3g} ms"
+    return f"{seconds:.3g} s" if seconds < 60 else as_age(seconds)
+
+
+def at_least(count: int, *, is_exact: bool) -> str:
+    """Return a count; `+` says that there are more."""
+    return f"{count}{'' if is_exact else '+'}"
+
+
 def _cell(value: object) -> Text:
     from rich.text import Text
 
     # A Text is shown as it is: markup in a task's name is not interpreted.
     text = shortened(one_line(as_text(value)), CELL_CHARACTERS_MAX)
     return Text(text, no_wrap=True, overflow="ellipsis")
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDTH_WITHOUT_TERMINAL
-    return Console(width=width, markup=False, emoji=False, highlight=False)
 
 
 def _json_default(value: object) -> str:

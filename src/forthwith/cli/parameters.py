@@ -19,6 +19,9 @@ _WAIT = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)", re.ASCII)
 # Due times further away than this are typing errors, and near the end of what a datetime can hold.
 _WAIT_MAX_S = 100 * 366 * 86400.0
 
+_DATE = re.compile(r"\d{4}-", re.ASCII)
+_AGO = re.compile(r"\d+(?:\.\d+)?[smhd]", re.ASCII)
+
 PRIORITY = click.IntRange(-(2**31), 2**31 - 1)
 JOB_ID = click.IntRange(1, 2**63 - 1)
 
@@ -45,6 +48,21 @@ def moment(text: str) -> datetime:
     if parsed.tzinfo is None:
         raise click.BadParameter(f"{text!r} has no offset from UTC, such as Z or +01:00")
     return in_utc
+
+
+def past(text: str) -> datetime:
+    """Return the moment that lies `90s`, `15m`, `2h` or `7d` back, or that of an ISO 8601 text, in UTC."""
+    if _AGO.fullmatch(text.strip()):
+        return datetime.now(UTC) - timedelta(seconds=wait_s(text))
+    try:
+        return moment(text)
+    except click.BadParameter as error:
+        if _DATE.match(text.strip()):
+            raise
+        problem = (
+            f"{text!r} is neither as long ago as 90s, 15m, 2h or 7d says, nor an ISO 8601 time"
+        )
+        raise click.BadParameter(problem) from error
 
 
 def json_object(text: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from forthwith import App
+    from forthwith.operations import Desk
 
 Result = TypeVar("Result")
 
@@ -57,6 +58,18 @@ def in_open_app(
             return await operation(app)
 
     return asyncio.run(opened())
+
+
+def at_desk(app: App, operation: Callable[[Desk], Awaitable[Result]]) -> Result:
+    """Open `app` and a desk at its database, await `operation` on the desk, and return the result."""
+
+    async def seated(app: App) -> Result:
+        from forthwith.operations import Desk
+
+        async with Desk(app) as desk:
+            return await operation(desk)
+
+    return in_open_app(app, seated)
 
 
 def _bare_app(database: str | None) -> App:

@@ -35,8 +35,12 @@ class Settings:
 
 def current_settings() -> Settings:
     """Return the settings of the running command."""
-    meta = click.get_current_context().meta
-    settings: Settings = meta.setdefault(_META_KEY, Settings())
+    return settings_of(click.get_current_context())
+
+
+def settings_of(context: click.Context) -> Settings:
+    """Return the settings of the command in whose context this is."""
+    settings: Settings = context.meta.setdefault(_META_KEY, Settings())
     return settings
 
 

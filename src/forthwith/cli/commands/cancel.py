@@ -2,36 +2,45 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from forthwith.cli.bulk import Wanted, act, which_jobs
 from forthwith.cli.exit_code import ExitCode
 from forthwith.cli.job_results import JobResult, not_found, report
-from forthwith.cli.parameters import JOB_ID
 from forthwith.cli.session import any_app, in_open_app
 
 if TYPE_CHECKING:
     from forthwith import App
 
 
-@click.command()
-@click.argument("ids", metavar="ID...", nargs=-1, required=True, type=JOB_ID)
+@click.command(
+    epilog="Examples: forthwith cancel 12 13; forthwith cancel --where 'task=import since=1h'"
+)
+@which_jobs
 @click.option("--abort", is_flag=True, help="Ask jobs that are running to stop.")
 @click.option("--delete", is_flag=True, help="Delete the jobs that were waiting, keep no history.")
-@click.option("--json", "as_json", is_flag=True, help="Write one JSON document.")
-def command(ids: tuple[int, ...], *, abort: bool, delete: bool, as_json: bool) -> int:
-    """Cancel jobs that wait. With --abort, ask running ones to stop, too.
+def command(*, abort: bool, delete: bool, **wanted_: Any) -> int:
+    """Cancel jobs that wait, by their IDs or all for which --where holds.
 
-    Exits with 1 if a job had ended already or runs and --abort was not given, with 6 if there is
-    no such job.
+    With --abort, ask running ones to stop, too. Exits with 1 if a job had ended already or runs and
+    --abort was not given, with 6 if there is no such job.
     """
+    wanted = Wanted(**wanted_)
+    wanted.check()
+    if wanted.where is not None:
+        if abort or delete:
+            other = "abort" if abort else "delete"
+            raise click.UsageError(f"--{other} takes ids; use `forthwith {other} --where` instead")
+        return act("cancel", wanted)
 
     async def cancel_all(app: App) -> list[JobResult]:
-        return [await _cancel(app, job_id, abort=abort, delete=delete) for job_id in unique]
+        return [
+            await _cancel(app, job_id, abort=abort, delete=delete) for job_id in wanted.unique_ids
+        ]
 
-    unique = list(dict.fromkeys(ids))
-    return report(in_open_app(any_app(), cancel_all), as_json=as_json)
+    return report(in_open_app(any_app(), cancel_all), as_json=wanted.as_json)
 
 
 async def _cancel(app: App, job_id: int, *, abort: bool, delete: bool) -> JobResult:

@@ -3,47 +3,62 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from forthwith.cli.bulk import Wanted, act, which_jobs
 from forthwith.cli.exit_code import ExitCode
 from forthwith.cli.job_results import JobResult, not_found, report
 from forthwith.cli.output import as_text
-from forthwith.cli.parameters import JOB_ID, PRIORITY, due_time, moment, wait_s
+from forthwith.cli.parameters import PRIORITY, due_time, moment, wait_s
 from forthwith.cli.session import any_app, in_open_app
 
 if TYPE_CHECKING:
     from forthwith import App
 
 
-@click.command()
-@click.argument("ids", metavar="ID...", nargs=-1, required=True, type=JOB_ID)
+@click.command(
+    epilog="Examples: forthwith retry 12 13; forthwith retry --where 'queue=mail state=failed since=1h'"
+)
+@which_jobs
 @click.option("--at", metavar="TIME", type=moment, help="When: ISO 8601 with an offset from UTC.")
 @click.option("--in", "in_s", metavar="WAIT", type=wait_s, help="When: 90, 90s, 5m, 2h or 1d.")
 @click.option("--queue", metavar="NAME", help="Move the jobs to this queue.")
 @click.option("--priority", type=PRIORITY, help="Give the jobs this priority; higher runs first.")
-@click.option("--json", "as_json", is_flag=True, help="Write one JSON document.")
 def command(
-    ids: tuple[int, ...],
     *,
     at: datetime | None,
     in_s: float | None,
     queue: str | None,
     priority: int | None,
-    as_json: bool,
+    **wanted_: Any,
 ) -> int:
-    """Run jobs again: at once, or --at or --in some time.
+    """Run jobs again, by their IDs or all for which --where holds: at once or, by ids, at some time.
 
     Exits with 1 if a job is in a status that cannot be retried, with 6 if there is no such job.
     """
+    wanted = Wanted(**wanted_)
+    wanted.check()
     retry_at = due_time(at, in_s)
+    if wanted.where is not None:
+        _refuse_changes({"--at or --in": retry_at, "--queue": queue, "--priority": priority})
+        return act("retry", wanted)
 
     async def retry_all(app: App) -> list[JobResult]:
-        return [await _retry(app, job_id, retry_at, queue, priority) for job_id in unique]
+        return [
+            await _retry(app, job_id, retry_at, queue, priority) for job_id in wanted.unique_ids
+        ]
 
-    unique = list(dict.fromkeys(ids))
-    return report(in_open_app(any_app(), retry_all), as_json=as_json)
+    return report(in_open_app(any_app(), retry_all), as_json=wanted.as_json)
+
+
+def _refuse_changes(given: dict[str, object]) -> None:
+    for option, value in given.items():
+        if value is not None:
+            raise click.UsageError(
+                f"{option} takes ids: --where retries at once, and changes nothing"
+            )
 
 
 async def _retry(
