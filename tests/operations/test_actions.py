@@ -311,6 +311,29 @@ async def test_operator_beside_workers_at_work(
     assert set(ids[1::2]) <= ran
 
 
+async def test_rescheduling_beside_workers_strands_nobody(
+    desk: Desk, connection: Connection, worker: VirtualWorker
+) -> None:
+    ids = await defer(connection, *[new_job(lock=f"L{n % 3}") for n in range(60)])
+
+    async def reschedule() -> None:
+        for start in range(0, 60, 10):
+            await desk.reschedule(ids[start : start + 20], now() + HOUR)
+            await desk.reschedule(ids[start + 5 : start + 15], now() - HOUR)
+            await desk.retry(ids[start : start + 5])
+
+    rescheduling = asyncio.create_task(reschedule())
+    ran: set[int] = set()
+    while not rescheduling.done():
+        ran |= await worker.succeed(*await worker.claim(3))
+    await rescheduling
+    await desk.reschedule(ids, now() - HOUR)
+    while claimed := await worker.claim():
+        ran |= await worker.succeed(*claimed)
+    assert await states(connection) == {}
+    assert ran == set(ids)
+
+
 async def test_bad_ids(desk: Desk) -> None:
     bad: list[tuple[str, Any]] = [
         ("ids[1]", [1, 0]),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from forthwith.store.operator_queries import OperatorQueries
 
 SAMPLE_SIZE = 5
-PREVIEW_TIME_MAX_S = 0.12
+PREVIEW_TIME_MAX_S = 0.08
 PREVIEW_ROWS_MAX = 500_000
 LOOK_TIME_MAX_S = 1.0
 LOOK_ROWS_MAX = 1_000_000
