@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import procrastinate.jobs
 import psycopg
 import pytest
 from opentelemetry import trace
@@ -16,6 +18,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 import forthwith
 from forthwith import tracing
 from tests.support.workers import run_until_idle
+from tests.unit.claimed import claimed_job
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -238,3 +241,40 @@ async def test_without_tracing_no_statement_touches_the_traces(
         assert len(app.seen) == 3  # type: ignore[attr-defined]
     assert not of_kind(spans, SpanKind.CONSUMER)
     assert not of_kind(spans, SpanKind.PRODUCER)
+
+
+async def test_jobs_run_though_their_traces_cannot_be_read(
+    database_url: str, connection: psycopg.AsyncConnection[Any], spans: InMemorySpanExporter
+) -> None:
+    async with opened(database_url) as app:
+        await app.configure_task("send").defer_async(to="x")
+        await connection.execute("drop table forthwith.job_trace")
+        await run_until_idle(app)
+        assert len(app.seen) == 1  # type: ignore[attr-defined]
+    [ran] = of_kind(spans, SpanKind.CONSUMER)
+    assert ran.parent is None
+
+
+async def test_traces_of_jobs_that_never_ran_are_forgotten(
+    monkeypatch: pytest.MonkeyPatch, spans: InMemorySpanExporter
+) -> None:
+    monkeypatch.setattr(tracing, "KEPT_MAX", 3)
+    found = forthwith.job.Trace("00-" + "1" * 32 + "-" + "2" * 16 + "-01", None)
+
+    class FakeTraces:
+        async def read(self, ids: list[int]) -> dict[int, forthwith.job.Trace]:
+            return dict.fromkeys(ids, found)
+
+    worker = tracing.WorkerTracing(FakeTraces())  # type: ignore[arg-type]
+    await worker.load([claimed_job(number) for number in range(1, 6)])
+    for number in (1, 5):
+        job = procrastinate.jobs.Job(
+            id=number, queue="mail", lock=None, queueing_lock=None, task_name="send"
+        )
+
+        async def call() -> None: ...
+
+        await worker.around(call, SimpleNamespace(job=job), None)  # type: ignore[arg-type]
+    first, last = of_kind(spans, SpanKind.CONSUMER)
+    assert first.parent is None
+    assert last.parent is not None
