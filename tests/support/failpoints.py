@@ -58,10 +58,10 @@ class Failpoints:
         complete = PostgresStore.complete
 
         async def dying(
-            store: PostgresStore, outcomes: Sequence[Outcome], *, repeated: bool
+            store: PostgresStore, outcomes: Sequence[Outcome], **options: Any
         ) -> set[int]:
             keys = [_key_of(outcome.job) for outcome in outcomes]
-            completing = asyncio.ensure_future(complete(store, outcomes, repeated=repeated))
+            completing = asyncio.ensure_future(complete(store, outcomes, **options))
             while "completion_sent" in keys and not completing.done():
                 await asyncio.sleep(0)
                 connection = store._completions._connection
