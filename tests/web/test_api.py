@@ -213,7 +213,12 @@ async def test_rule_of_ones_own_hides(
     [
         *("limit=0", "limit=201", "limit=x", "after=x", "after=-1", "after=99999999999999999999"),
         *("status=gone", "queue=", "queue=%00", f"queue={'x' * 129}", "worker_id=0", "unknown=1"),
-        *("deferred_after=2030-01-01T00:00:00", "deferred_after=soon", f"text={'x' * 1001}"),
+        *(
+            "deferred_after=2030-01-01T00:00:00",
+            "deferred_after=soon",
+            "deferred_after=1514",
+            f"text={'x' * 1001}",
+        ),
     ],
 )
 async def test_query_that_cannot_be_used_is_refused(client: httpx.AsyncClient, query: str) -> None:
@@ -346,7 +351,6 @@ class TestDeeds:
         assert done.json()["done"] == 2
         assert await found(client, queue=QUEUE, status="todo") == []
 
-    async def test_jobs_that_a_text_finds_are_steered(self, client: httpx.AsyncClient) -> None:
         meant = {"action": "delete", "filter": {"text": "script"}}
 
         preview = (await client.post("/api/actions/preview", json=meant)).json()

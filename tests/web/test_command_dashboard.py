@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import signal
 import socket
 import subprocess
@@ -29,10 +30,15 @@ ELSEWHERE = "192.0.2.1"
 
 
 @pytest.fixture(autouse=True)
-def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     for name in ("PASSWORD_FILE", "USERS", "SECRET_FILE"):
         monkeypatch.delenv(f"FORTHWITH_DASHBOARD_{name}", raising=False)
     monkeypatch.chdir(tmp_path)
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    yield
+    root.setLevel(level)  # a command that ran in this process has set up its own
+    root.handlers[:] = handlers
 
 
 @pytest.fixture

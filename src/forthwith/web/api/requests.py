@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from fastapi import Path, Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from forthwith.operations import STATUSES, Action, JobFilter
 from forthwith.operations.job_filter import TEXT_CHARACTERS_MAX
@@ -16,6 +17,18 @@ ID_MAX = 2**63 - 1
 IDS_MAX = 1000
 DO_MAX = 1_000_000
 DAY_S = 86_400.0
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
+
+
+def _written_out(value: object) -> object:
+    """Return the value if it may be a time; pydantic would take numbers for seconds since 1970."""
+    if isinstance(value, str) and not _DATE.match(value):
+        raise ValueError("write it as 2030-01-31T09:00:00+01:00")
+    if isinstance(value, int | float):
+        raise ValueError("write it as text: 2030-01-31T09:00:00+01:00")
+    return value
+
 
 # PostgreSQL has no NUL in its texts.
 _NO_NUL = r"^[^\x00]*$"
@@ -30,6 +43,7 @@ Text = Annotated[
 ]
 Id = Annotated[int, Field(ge=1, le=ID_MAX)]
 JobId = Annotated[int, Path(ge=1, le=ID_MAX, description="The job's id.")]
+Time = Annotated[AwareDatetime, BeforeValidator(_written_out)]
 Status = Annotated[str, Field(json_schema_extra={"enum": list(STATUSES)})]
 Cursor = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,19}$")]
 HourS = Annotated[
@@ -56,8 +70,8 @@ class FilterBody(Body):
     task: Name | None = None
     lock: Lock | None = None
     worker_id: Id | None = Field(None, description="The worker that has it, or ran it last.")
-    deferred_after: AwareDatetime | None = Field(None, description="Deferred then or later.")
-    deferred_before: AwareDatetime | None = Field(None, description="Deferred before.")
+    deferred_after: Time | None = Field(None, description="Deferred then or later.")
+    deferred_before: Time | None = Field(None, description="Deferred before.")
     text: Text | None = Field(None, description="What the arguments, as they are shown, contain.")
     error: Text | None = Field(None, description="The exception type of a failed attempt.")
 
@@ -76,7 +90,7 @@ class JobsQuery(FilterBody):
 class Reschedule(Body):
     """When a job is to be due."""
 
-    at: AwareDatetime = Field(description="With an offset from UTC.")
+    at: Time = Field(description="With an offset from UTC.")
 
 
 class Periodic(Body):
@@ -104,4 +118,4 @@ class ApplyBody(Body):
     expected_max: Annotated[int, Field(ge=1, le=DO_MAX)] | None = Field(
         None, description="With `filter`: the most jobs to touch, such as the preview's count."
     )
-    at: AwareDatetime | None = Field(None, description="With `reschedule`: when they are due.")
+    at: Time | None = Field(None, description="With `reschedule`: when they are due.")
