@@ -1,29 +1,31 @@
-"""The JSON API: what it answers on jobs of every kind, and what it does to them."""
+"""The JSON API: what it answers on jobs of every kind. No test here changes any."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
+import pytest_asyncio
 
 from forthwith.operations import ACTIONS, STATUSES
+from forthwith.web import dashboard
 from forthwith.web.problems import MEDIA_TYPE
 from forthwith.web.redaction import HIDDEN
+from tests.web.api_client import found, jobs
 from tests.web.conftest import client_of
-from tests.web.populated import FAR, HOSTILE, LOCK, QUEUE, SECRET, TASK, app_of, populate, soon
+from tests.web.populated import FAR, HOSTILE, LOCK, QUEUE, SECRET, TASK, app_of, populate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     import httpx
 
-    import forthwith
     from forthwith.web.asgi import Dashboard
     from tests.support.databases import Databases
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 JSON = {"Content-Type": "application/json"}
 QUESTIONS = (
@@ -58,21 +60,26 @@ def ids(populated: tuple[str, dict[str, int]]) -> dict[str, int]:
     return populated[1]
 
 
-@pytest.fixture
-def database_url(populated: tuple[str, dict[str, int]]) -> str:
-    """The database of the tests that only look."""
-    return populated[0]
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def boards(populated: tuple[str, dict[str, int]]) -> AsyncIterator[Callable[..., Dashboard]]:
+    """Make dashboards of the database, which stay to the end; always the same one for the same settings."""
+    app = app_of(populated[0])
+    made: dict[str, Dashboard] = {}
+
+    def make(**settings: Any) -> Dashboard:
+        return made.setdefault(repr(settings), dashboard(app, **settings))
+
+    yield make
+    for board in made.values():
+        await board.aclose()
+    await app.close_async()
 
 
-async def jobs(client: httpx.AsyncClient, **query: Any) -> dict[str, Any]:
-    response = await client.get("/api/jobs", params=query)
-    assert response.status_code == 200, response.text
-    page: dict[str, Any] = response.json()
-    return page
-
-
-async def found(client: httpx.AsyncClient, **query: Any) -> list[int]:
-    return [job["id"] for job in (await jobs(client, **query))["jobs"]]
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def client(boards: Callable[..., Dashboard]) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a dashboard that is open to operators."""
+    async with client_of(boards(open_to_all="operator")) as client:
+        yield client
 
 
 # -- looking ----------------------------------------------------------------------------------------
@@ -174,9 +181,9 @@ async def test_no_search_tells_of_a_secret(client: httpx.AsyncClient, text: str)
 
 
 async def test_hidden_arguments_show_their_names_alone(
-    make_dashboard: Callable[..., Dashboard], ids: dict[str, int]
+    boards: Callable[..., Dashboard], ids: dict[str, int]
 ) -> None:
-    board = make_dashboard(open_to_all="operator", hide_arguments=True)
+    board = boards(open_to_all="operator", hide_arguments=True)
     async with client_of(board) as client:
         view = (await client.get(f"/api/jobs/{ids['succeeded']}")).json()
         assert view["args"] == view["job"]["args"] == {"to": HIDDEN, "api_key": HIDDEN}
@@ -199,9 +206,9 @@ async def test_hidden_arguments_show_their_names_alone(
 
 
 async def test_rule_of_ones_own_hides(
-    make_dashboard: Callable[..., Dashboard], ids: dict[str, int]
+    boards: Callable[..., Dashboard], ids: dict[str, int]
 ) -> None:
-    board = make_dashboard(open_to_all="viewer", redact=lambda name, _value: name == "to")
+    board = boards(open_to_all="viewer", redact=lambda name, _value: name == "to")
     async with client_of(board) as client:
         view = (await client.get(f"/api/jobs/{ids['succeeded']}")).json()
 
@@ -292,97 +299,3 @@ async def test_queue_is_paused_and_resumed_whatever_its_name(client: httpx.Async
     ]
 
     assert changes == [True, False, True, False]
-
-
-@pytest.mark.usefixtures("ids")
-class TestDeeds:
-    """Tests that change jobs have a database of their own."""
-
-    @pytest.fixture
-    def database_url(self, databases: Databases) -> Iterator[str]:
-        name, url = databases.create_clone()
-        yield url
-        databases.drop(name)
-
-    @pytest.fixture
-    async def app(self, database_url: str) -> AsyncIterator[forthwith.App]:
-        app = app_of(database_url)
-        async with app.open_async():
-            yield app
-
-    @pytest.fixture
-    async def ids(self, app: forthwith.App) -> dict[str, int]:
-        return await populate(app)
-
-    async def test_single_jobs_are_steered(
-        self, client: httpx.AsyncClient, ids: dict[str, int]
-    ) -> None:
-        async def do(deed: str, which: str, **body: Any) -> tuple[int, str]:
-            method, path = ("DELETE", "") if deed == "delete" else ("POST", f"/{deed}")
-            response = await client.request(
-                method, f"/api/jobs/{ids[which]}{path}", json=body or None
-            )
-            view = await client.get(f"/api/jobs/{ids[which]}")
-            return response.status_code, view.json().get("job", {}).get("status", "gone")
-
-        assert await do("retry", "cancelled") == (200, "todo")
-        assert await do("retry", "succeeded") == (409, "succeeded")
-        assert await do("cancel", "blocked") == (200, "cancelled")
-        assert await do("cancel", "blocked") == (409, "cancelled")
-        assert await do("abort", "ready") == (409, "todo")
-        at = soon()
-        assert await do("reschedule", "scheduled", at=at) == (200, "todo")
-        [job] = (await jobs(client, status="scheduled"))["jobs"]
-        assert datetime.fromisoformat(job["scheduled_at"]) == datetime.fromisoformat(at)
-        assert await do("delete", "failed") == (200, "gone")
-        assert await do("delete", "failed") == (404, "gone")
-        assert await do("reschedule", "ready") == (422, "todo")
-        assert await do("reschedule", "ready", at="2030-01-01T00:00:00") == (422, "todo")
-
-    async def test_many_jobs_are_steered_after_a_preview(self, client: httpx.AsyncClient) -> None:
-        meant = {"action": "cancel", "filter": {"queue": QUEUE}}
-
-        preview = (await client.post("/api/actions/preview", json=meant)).json()
-        done = await client.post("/api/actions/apply", json={**meant, "expected_max": 10})
-
-        assert preview["count"] == 2
-        assert preview["is_exact"]
-        assert SECRET not in json.dumps(preview)
-        assert done.json()["done"] == 2
-        assert await found(client, queue=QUEUE, status="todo") == []
-
-        meant = {"action": "delete", "filter": {"text": "script"}}
-
-        preview = (await client.post("/api/actions/preview", json=meant)).json()
-        one = await client.post("/api/actions/apply", json={**meant, "expected_max": 1})
-        rest = await client.post("/api/actions/apply", json={**meant, "expected_max": 100})
-
-        assert preview["count"] == 3
-        assert (one.json()["done"], rest.json()["done"]) == (1, 2)
-        assert await found(client, text="script") == []
-
-    async def test_jobs_are_steered_by_their_ids(
-        self, client: httpx.AsyncClient, ids: dict[str, int]
-    ) -> None:
-        for action, body in (
-            ("reschedule", {"ids": [ids["scheduled"], ids["failed"]], "at": FAR.isoformat()}),
-            ("retry", {"ids": [ids["cancelled"], 99]}),
-            ("delete", {"ids": [ids["failed"], ids["failed"]]}),
-        ):
-            response = await client.post("/api/actions/apply", json={"action": action, **body})
-            assert (response.status_code, response.json()["done"]) == (200, 1), response.text
-
-    async def test_periodic_task_is_run_paused_and_resumed(self, client: httpx.AsyncClient) -> None:
-        [state] = (await client.get("/api/periodic")).json()
-        which = {"task": state["task"], "periodic_id": state["periodic_id"]}
-
-        run = await client.post("/api/periodic/run", json=which)
-        paused = await client.post("/api/periodic/pause", json=which)
-        resumed = await client.post("/api/periodic/resume", json=which)
-        unknown = await client.post("/api/periodic/run", json={"task": HOSTILE})
-
-        assert HOSTILE in which["periodic_id"]
-        view = (await client.get(f"/api/jobs/{run.json()['job_id']}")).json()
-        assert view["job"]["task"] == "yearly"
-        assert (paused.json(), resumed.json()) == ({"changed": True}, {"changed": True})
-        assert unknown.status_code == 404
