@@ -411,51 +411,46 @@ class TestView:
 
 class TestWaitsFor:
     async def sentences(self, desk: Desk, job_id: int) -> list[str]:
+        """Return what a job waits for."""
         view = await desk.job(job_id)
         assert view is not None
         return view.waits_for
 
-    async def test_nobody_listens(self, desk: Desk, connection: Connection) -> None:
-        [job_id] = await defer(connection, new_job(queue="mail"))
-        assert await self.sentences(desk, job_id) == [
-            "no worker listens to queue 'mail'",
-            "ready: next in its queue",
-        ]
-
-    @pytest.mark.usefixtures("worker")
-    async def test_worker_listens_to_another_queue(
-        self, desk: Desk, connection: Connection
+    async def test_workers(
+        self, desk: Desk, connection: Connection, make_worker: MakeWorker
     ) -> None:
-        await connection.execute("update forthwith.worker set queues = '{other}'")
-        [job_id] = await defer(connection, new_job(queue="mail"))
-        assert (await self.sentences(desk, job_id))[0] == "no worker listens to queue 'mail'"
+        [job_id] = await defer(connection, new_job(queue="mail", task="mystery"))
+        turn, nobody = "ready: next in its queue", "no worker listens to queue 'mail'"
+        assert await self.sentences(desk, job_id) == [nobody, turn]
+        await make_worker()
+        assert await self.sentences(desk, job_id) == [turn]
+        changes = {
+            "queues = '{other}'": [nobody, turn],
+            "queues = '{mail}'": [turn],
+            "tasks = '{work}'": ["no worker knows the task 'mystery'", turn],
+            "tasks = '{work,mystery}'": [turn],
+            "lease_expires_at = clock_timestamp() - interval '1 s'": [nobody, turn],
+        }
+        for change, expected in changes.items():
+            await connection.execute(f"update forthwith.worker set {change}".encode())  # noqa: S608
+            assert await self.sentences(desk, job_id) == expected, change
 
     @pytest.mark.usefixtures("worker")
-    async def test_nobody_knows_the_task(self, desk: Desk, connection: Connection) -> None:
-        [job_id] = await defer(connection, new_job(task="mystery"))
-        assert await self.sentences(desk, job_id) == ["ready: next in its queue"]
-        await connection.execute("update forthwith.worker set tasks = '{work}'")
-        assert (await self.sentences(desk, job_id))[0] == "no worker knows the task 'mystery'"
-        await connection.execute("update forthwith.worker set tasks = '{work,mystery}'")
-        assert await self.sentences(desk, job_id) == ["ready: next in its queue"]
-
-    @pytest.mark.usefixtures("worker")
-    async def test_due_later(self, desk: Desk, connection: Connection) -> None:
+    async def test_time_pause_and_queue(self, desk: Desk, connection: Connection) -> None:
         at = datetime.datetime(2100, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
-        [job_id] = await defer(connection, new_job(scheduled_at=at))
-        assert await self.sentences(desk, job_id) == ["due at 2100-01-02 03:04:05 UTC"]
-
-    @pytest.mark.usefixtures("worker")
-    async def test_paused(self, desk: Desk, connection: Connection) -> None:
-        [job_id] = await defer(connection, new_job())
+        [later] = await defer(connection, new_job(scheduled_at=at))
+        assert await self.sentences(desk, later) == ["due at 2100-01-02 03:04:05 UTC"]
+        ids = await defer(connection, *[new_job() for _ in range(1100)])
+        assert await self.sentences(desk, ids[3]) == ["ready: behind 3 jobs of its queue"]
+        assert await self.sentences(desk, ids[-1]) == [
+            "ready: behind more than 1,000 jobs of its queue"
+        ]
         await desk.pause_queue("default")
-        [paused, turn] = await self.sentences(desk, job_id)
+        [paused, turn] = await self.sentences(desk, ids[0])
         assert paused.startswith("queue 'default' is paused since 20")
         assert turn == "ready: next in its queue"
 
-    async def test_behind_its_lock(
-        self, desk: Desk, connection: Connection, worker: VirtualWorker
-    ) -> None:
+    async def test_lock(self, desk: Desk, connection: Connection, worker: VirtualWorker) -> None:
         first, second, third = await defer(connection, *[new_job(lock="x") for _ in range(3)])
         await worker.look()
         assert await self.sentences(desk, second) == [
@@ -464,14 +459,6 @@ class TestWaitsFor:
         await worker.claim()
         assert await self.sentences(desk, third) == [
             f"behind job {first} (running on worker {worker.worker_id}) and 1 more under lock 'x'"
-        ]
-
-    @pytest.mark.usefixtures("worker")
-    async def test_behind_others_of_its_queue(self, desk: Desk, connection: Connection) -> None:
-        ids = await defer(connection, *[new_job() for _ in range(1100)])
-        assert await self.sentences(desk, ids[3]) == ["ready: behind 3 jobs of its queue"]
-        assert await self.sentences(desk, ids[-1]) == [
-            "ready: behind more than 1,000 jobs of its queue"
         ]
 
     async def test_suspect(
