@@ -10,6 +10,7 @@ import pytest
 
 from forthwith.errors import InvalidArgument
 from forthwith.operations import ActionResult, Desk, JobFilter, Skipped
+from forthwith.store.statements import statements
 from tests.store.virtual_worker import VirtualWorker, defer, new_job, states, status
 
 if TYPE_CHECKING:
@@ -293,6 +294,26 @@ async def test_two_operators_at_once(
         )
     assert sum(result.done for result in results) == 300
     assert await states(connection) == {}
+
+
+async def test_one_batch_at_a_time(
+    desk: Desk, connection: Connection, other_connection: Connection, wait_until: Any
+) -> None:
+    ids = await defer(connection, *[new_job() for _ in range(3)])
+
+    async def somebody_waits() -> bool:
+        cursor = await connection.execute(
+            "select count(*) from pg_locks join pg_stat_activity using (pid)"
+            " where locktype = 'advisory' and not granted and datname = current_database()"
+        )
+        return await cursor.fetchone() == (1,)
+
+    async with other_connection.transaction():
+        await other_connection.execute(statements()["op_take_turn"])
+        cancelling = asyncio.create_task(desk.cancel(ids))
+        await wait_until(somebody_waits)
+        assert (await states(connection)).keys() == set(ids)
+    assert (await cancelling).done == 3
 
 
 async def test_operator_beside_workers_at_work(

@@ -15,6 +15,7 @@ from forthwith.errors import DatabaseUnavailable, InvalidArgument
 from forthwith.histogram import BOUNDS_S
 from forthwith.operations import Desk, QueueState, census
 from forthwith.operations.history import step_for
+from forthwith.store.operator_pool import TooSlow
 from tests.store.virtual_worker import VirtualWorker, defer, new_job
 
 if TYPE_CHECKING:
@@ -156,6 +157,25 @@ class TestQueues:
         assert sum(count.ready for count in taken.counts) == 3
         assert sorted(taken.ready_queues) == ["q0", "q1", "q2", "q3"]
         assert (await census.take_census(desk._queries, rows_max=5)).is_exact
+
+    async def test_fewer_are_counted_where_that_takes_too_long(
+        self, desk: Desk, connection: Connection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await defer(connection, *[new_job() for _ in range(4)])
+        asked: list[int] = []
+        counted = census._counted
+
+        async def slow(queries: Any, rows_max: int) -> census.Census:
+            asked.append(rows_max)
+            if rows_max == census.ROWS_MAX:
+                raise TooSlow
+            return await counted(queries, rows_max)
+
+        monkeypatch.setattr(census, "_counted", slow)
+        monkeypatch.setattr(census, "ROWS_MAX_IN_HASTE", 3)
+        [queue] = await desk.queues()
+        assert (queue.ready, queue.is_exact) == (3, False)
+        assert asked == [census.ROWS_MAX, 3]
 
 
 class TestWorkers:
