@@ -30,7 +30,7 @@ SLOW_POLLS: dict[str, Any] = {
 }
 #: It takes a second at the most. The tasks note their start in the database, on a busy machine.
 STARTS_LATE_MAX = datetime.timedelta(seconds=5)
-JOBS = 1500
+JOBS = 400
 
 
 async def load(app: forthwith.App) -> None:
