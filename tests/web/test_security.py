@@ -51,6 +51,8 @@ def logins(make_dashboard: Make) -> Dashboard:
         {"authorize": "ada"},
         {"credentials": "ada operator"},
         {"open_to_all": "viewer", "allowed_hosts": "localhost"},
+        {"open_to_all": "viewer", "allowed_hosts": ["jobs:8090"]},
+        {"open_to_all": "viewer", "allowed_hosts": ["http://jobs"]},
         {"open_to_all": "viewer", "secret": "short"},
         {"open_to_all": "viewer", "requests_max": 0},
         {"open_to_all": "viewer", "session_s": -1},

@@ -71,14 +71,26 @@ def answer_to(error: Exception) -> Answer:
 
 def respond(request: Request, answer: Answer) -> Response:
     """Return the answer as a page for people, or as a problem for programs."""
-    draw = page_hook("problem_page") if is_page(request.scope) else None
-    if draw is not None:
-        response: Response = draw(request, status=answer.status, detail=answer.detail)
-        response.headers.update(answer.headers or {})
-        return response
+    page = _page(request, answer) if is_page(request.scope) else None
+    if page is not None:
+        return page
     return problem_response(
         answer.status, answer.detail, invalid=answer.invalid, headers=dict(answer.headers or {})
     )
+
+
+def _page(request: Request, answer: Answer) -> Response | None:
+    """Return the answer as the pages draw it; None if they don't, or cannot."""
+    draw = page_hook("problem_page")
+    if draw is None:
+        return None
+    try:
+        response: Response = draw(request, status=answer.status, detail=answer.detail)
+    except Exception as error:
+        log_unexpected(error, "the page of a problem")
+        return None
+    response.headers.update(answer.headers or {})
+    return response
 
 
 async def handle(request: Request, error: Exception) -> Response:

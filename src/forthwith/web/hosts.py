@@ -5,6 +5,8 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from forthwith.errors import InvalidArgument
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -19,6 +21,24 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def check_names(argument: str, names: Iterable[str]) -> None:
+    """Raise `InvalidArgument` unless each is `*` or what a Host header can have before its port."""
+    for name in names:
+        if name != "*" and name_of(f"[{name}]" if _is_address(name) else name) != name.lower():
+            raise InvalidArgument(
+                argument,
+                f"must be names such as jobs.example.org, without a scheme or a port: {name!r}",
+            )
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def name_of(host_header: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from forthwith.errors import InvalidArgument
 from forthwith.options import check_count, check_positive
 from forthwith.web.credentials import Credentials
-from forthwith.web.hosts import LOOPBACK
+from forthwith.web.hosts import LOOPBACK, check_names
 from forthwith.web.role import Role
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class Settings:
         self._check_way_in()
         for argument in ("requests_max", "streams_max", "body_bytes_max"):
             check_count(argument, getattr(self, argument))
+        check_names("allowed_hosts", self.allowed_hosts or ())
         check_positive("session_s", self.session_s)
         if self.secret is not None and len(self.secret) < 16:
             raise InvalidArgument("secret", "must have at least 16 characters, and be random")
