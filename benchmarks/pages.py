@@ -45,6 +45,11 @@ JOB_FILTERS = (
 )
 _STEP = re.compile(r"^-- step: (.+)$", re.MULTILINE)
 
+
+class NotServed(Exception):  # noqa: N818 -- what is the matter
+    """A path has no page."""
+
+
 Calls = dict[str, "Callable[[], Awaitable[Any]]"]
 
 
@@ -65,7 +70,7 @@ def main(finished: int, waiting: int, calls: int, database: str | None) -> None:
     console = Console()
     console.print(f"{finished:,} finished and {waiting:,} waiting jobs, {calls} calls each, in ms")
     console.print(_table(measured))
-    slow = [name for name, times in measured.items() if _median(times) > MEDIAN_MAX_MS]
+    slow = [name for name, times in measured.items() if times and _median(times) > MEDIAN_MAX_MS]
     if slow:
         raise click.ClickException(f"over {MEDIAN_MAX_MS:g} ms at the median: {', '.join(slow)}")
 
@@ -188,7 +193,8 @@ def _filled(path: str, live_id: int) -> Iterator[str]:
 
 async def _get(client: httpx.AsyncClient, path: str) -> None:
     response = await client.get(path)
-    response.raise_for_status()
+    if response.status_code != 200:
+        raise NotServed(f"{path} is answered with {response.status_code}")
 
 
 @contextlib.asynccontextmanager
@@ -232,10 +238,14 @@ def _got(routes: Iterable[Any]) -> Iterator[str]:
 
 
 async def _times(ask: Callable[[], Awaitable[Any]], calls: int) -> list[float]:
-    times = []
+    times: list[float] = []
     for _ in range(calls):
         began_s = time.perf_counter()
-        await ask()
+        try:
+            await ask()
+        except NotServed as error:
+            click.echo(error, err=True)
+            return times
         times.append(1000 * (time.perf_counter() - began_s))
     return times
 
@@ -245,6 +255,9 @@ def _table(measured: dict[str, list[float]]) -> Table:
     for column in table.columns[1:]:
         column.justify = "right"
     for name, times in measured.items():
+        if not times:
+            table.add_row(name, "not served")
+            continue
         p95 = sorted(times)[min(len(times) - 1, round(0.95 * len(times)))]
         table.add_row(name, f"{_median(times):.1f}", f"{p95:.1f}", f"{times[0]:.1f}")
     return table
