@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pytest
 import pytest_asyncio
 
+from forthwith import App
 from forthwith.operations import ACTIONS, STATUSES
 from forthwith.web import dashboard
 from forthwith.web.problems import MEDIA_TYPE
@@ -240,6 +241,41 @@ async def test_query_that_cannot_be_used_is_refused(client: httpx.AsyncClient, q
 @pytest.mark.parametrize("job_id", ["0", "-1", "x", str(2**63), "1.5"])
 async def test_id_that_no_job_has_is_refused(client: httpx.AsyncClient, job_id: str) -> None:
     assert (await client.get(f"/api/jobs/{job_id}")).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"[" * 200_000, 400),
+        (b"\xff\xfe", 400),
+        (b'{"ids": [' + b"9" * 5_000 + b"]}", 400),
+        (b'{"action": "retry", "ids": [1e400]}', 422),
+        (rb'{"action": "retry", "filter": {"text": "\ud800"}, "expected_max": 1}', 422),
+        (rb'{"action": "retry", "filter": {"queue": "a\u0000"}, "expected_max": 1}', 422),
+        (b'{"action": "reschedule", "ids": [1], "at": "9999-12-31T23:59:59-23:59"}', 422),
+        (b'{"action": "reschedule", "ids": [1], "at": 1e300}', 422),
+    ],
+    ids=range(8),
+)
+async def test_body_that_hurts_parsers_is_refused(
+    client: httpx.AsyncClient, body: bytes, status: int
+) -> None:
+    response = await client.post("/api/actions/apply", content=body, headers=JSON)
+
+    assert response.status_code == status
+    assert response.headers["content-type"] == MEDIA_TYPE
+
+
+async def test_missing_schema_says_how_to_make_it(databases: Databases) -> None:
+    name, url = databases.create_empty()
+    app = App(url)
+    async with dashboard(app, open_to_all="viewer") as board, client_of(board) as client:
+        response = await client.get("/api/queues")
+    await app.close_async()
+    databases.drop(name)
+
+    assert response.status_code == 503
+    assert "forthwith migrate" in response.json()["detail"]
 
 
 async def test_problems_have_one_shape(client: httpx.AsyncClient) -> None:
