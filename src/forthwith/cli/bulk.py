@@ -40,6 +40,10 @@ _COLUMNS = (
 )
 
 
+_LOOKS = 5
+_MANY = 1000
+
+
 class Wanted(NamedTuple):
     """Which jobs were named, and how sure the user is."""
 
@@ -122,6 +126,11 @@ def jobs_in_words(count: int) -> str:
 
 def _preview(action: Action, filter: JobFilter) -> Preview:  # noqa: A002
     async def ask(desk: Desk) -> Preview:
+        # The desk has no patience, for pages cannot wait: a busy server may need a few attempts.
+        for _ in range(_LOOKS - 1):
+            preview = await desk.preview(action, filter)
+            if preview.is_exact or preview.count > _MANY:
+                return preview
         return await desk.preview(action, filter)
 
     return at_desk(any_app(), ask)

@@ -63,7 +63,8 @@ def _diagnose(app: App) -> _Diagnosis:
 def _of_failure(failure: Failure) -> Finding:
     from forthwith.operations import Finding
 
-    what, *hints = without_passwords(failure.message.strip()).split("\n")
+    told = without_passwords(failure.message.strip()).split("\n")
+    what, *hints = [line for line in told if line.strip()]
     if failure.code is ExitCode.DATABASE_UNAVAILABLE:
         advice = "See that the server runs, that its address and password are right, and that it has room."
         return Finding("error", "database-unavailable", "The database cannot be used", what, advice)
