@@ -1,0 +1,88 @@
+"""What every page has: the frame, the templates, and how values are written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+from forthwith.web.dependencies import page_context
+from forthwith.web.pages.words import FILTERS
+from forthwith.web.paths import base_of
+
+if TYPE_CHECKING:
+    from fastapi import Request
+
+_templates = Environment(
+    loader=PackageLoader("forthwith.web"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_templates.filters |= FILTERS
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link in the bar at the top."""
+
+    path: str
+    text: str
+
+
+BAR = (
+    Link("/", "Overview"),
+    Link("/jobs", "Jobs"),
+    Link("/queues", "Queues"),
+    Link("/tasks", "Tasks"),
+    Link("/periodic", "Periodic"),
+    Link("/locks", "Locks"),
+    Link("/workers", "Workers"),
+    Link("/health", "Health"),
+)
+
+
+def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+    """Return a page of a request that is signed in."""
+    asks = page_context(request)
+    return _drawn(
+        template,
+        status,
+        {
+            "base": asks.base,
+            "asks": asks,
+            "bar": BAR,
+            "here": request.url.path.removeprefix(asks.base),
+            "said": request.query_params.get("said"),
+            **values,
+        },
+    )
+
+
+def login_page(request: Request, *, target: str, problem: str | None, status: int) -> HTMLResponse:
+    """Return the form to log in with."""
+    values = {"base": base_of(request.scope), "target": target, "problem": problem}
+    return _drawn("login.html", status, values)
+
+
+def problem_page(request: Request, *, status: int, detail: str) -> HTMLResponse:
+    """Return why a page is not shown. Who asks is not known here."""
+    title = HTTPStatus(status).phrase if status in set(HTTPStatus) else "Problem"
+    values = {"base": base_of(request.scope), "status": status, "title": title, "detail": detail}
+    return _drawn("problem.html", status, values)
+
+
+def address(base: str, path: str, parameters: dict[str, Any] | None = None) -> str:
+    """Return a link to one of our pages, without the parameters that are None."""
+    given = {name: value for name, value in (parameters or {}).items() if value is not None}
+    return f"{base}{path}" + (f"?{urlencode(given)}" if given else "")
+
+
+def _drawn(template: str, status: int, values: dict[str, Any]) -> HTMLResponse:
+    html = _templates.get_template(template).render(address=address, **values)
+    return HTMLResponse(html, status)
