@@ -15,11 +15,15 @@ import pytest
 from forthwith.errors import DatabaseUnavailable
 from forthwith.operations import Desk, Overview, QueueState
 from forthwith.web import events as module
+from forthwith.web import outage
 from forthwith.web.events import Events, EventStream
+from forthwith.web.outage import Outage
 from forthwith.web.problems import ProblemError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
+
+    from forthwith.database.database import Database
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 MAIL = QueueState(
@@ -39,12 +43,20 @@ DEADLINE_S = 20.0
 
 
 class FakeDesk:
-    """Answers what it is told to, and counts how often it is asked."""
+    """Answers what it is told to, and counts how often it is asked; its own database, to be probed."""
 
     def __init__(self) -> None:
         self.asked = 0
         self.queue = MAIL
         self.error: Exception | None = None
+
+    async def connect(self, **_: object) -> FakeDesk:
+        self.asked += 1
+        if self.error is not None:
+            raise self.error
+        return self
+
+    async def close(self) -> None: ...
 
     async def overview(self) -> Overview:
         self.asked += 1
@@ -58,6 +70,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look more often than once a second."""
     monkeypatch.setattr(module, "LOOK_EVERY_S", 0.02)
     monkeypatch.setattr(module, "STOP_CHECK_S", 0.01)
+    monkeypatch.setattr(outage, "PROBE_EVERY_S", 0)
 
 
 @pytest.fixture
@@ -67,7 +80,7 @@ def desk() -> FakeDesk:
 
 @pytest.fixture
 async def events(desk: FakeDesk) -> AsyncIterator[Events]:
-    events = Events(cast("Desk", desk), streams_max=3)
+    events = Events(cast("Desk", desk), Outage(cast("Database", desk)), streams_max=3)
     yield events
     await events.stop()
 

@@ -13,6 +13,7 @@ from forthwith.web.gates import gate_of
 from forthwith.web.guard import Guard
 from forthwith.web.headers import SecurityHeaders
 from forthwith.web.limits import Limits
+from forthwith.web.outage import Outage, OutageCheck
 from forthwith.web.redaction import is_secret_name
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ class Dashboard:
             is_secret=settings.redact or is_secret_name,
             hide_arguments=settings.hide_arguments,
         )
-        self.events = Events(self.desk, streams_max=settings.streams_max)
+        self.outage = Outage(app.connector.database)
+        self.events = Events(self.desk, self.outage, streams_max=settings.streams_max)
         self.routes = make_routes(self)
         self._stack = self._guarded(self.routes)
 
@@ -66,7 +68,7 @@ class Dashboard:
         """Return the routes behind everything that a request passes first, from the inside out."""
         settings = self.settings
         limits = Limits(
-            Guard(routes, settings, self.gate),
+            Guard(OutageCheck(routes, self.outage), settings, self.gate),
             requests_max=settings.requests_max,
             body_bytes_max=settings.body_bytes_max,
         )

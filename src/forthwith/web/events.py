@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import StreamingResponse
 
 from forthwith.web.digest import digest_of
-from forthwith.web.failures import HANDLED, answer_to, log_unexpected
+from forthwith.web.failures import HANDLED, answer_to, is_outage, log_unexpected
 from forthwith.web.problems import ProblemError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from forthwith.operations import Desk
+    from forthwith.web.outage import Outage
 
 HEARTBEAT_S = 15.0
 STREAM_S = 600.0
@@ -51,8 +52,9 @@ class Events:
     browsers open the next one by themselves, and with the server.
     """
 
-    def __init__(self, desk: Desk, *, streams_max: int) -> None:
+    def __init__(self, desk: Desk, outage: Outage, *, streams_max: int) -> None:
         self._desk = desk
+        self._outage = outage
         self._streams_max = streams_max
         self._listeners: set[Listener] = set()
         self._refresher: asyncio.Task[None] | None = None
@@ -128,8 +130,11 @@ class Events:
 
     async def _look(self) -> str:
         try:
+            await self._outage.check()
             return _event("change", digest_of(await self._desk.overview()))
         except Exception as error:
+            if is_outage(error):
+                self._outage.noticed()
             if not isinstance(error, HANDLED):
                 log_unexpected(error, "the live events")
             return _event("unavailable", {"detail": answer_to(error).detail})

@@ -45,6 +45,11 @@ class Answer(NamedTuple):
     invalid: list[InvalidValue] | None = None
 
 
+def is_outage(error: Exception) -> bool:
+    """Whether an exception means that the database cannot be reached."""
+    return answer_to(error).detail == AWAY
+
+
 def answer_to(error: Exception) -> Answer:
     """Return what to tell of an exception. Of one that nobody expected that is nothing but 500."""
     match error:
@@ -95,6 +100,8 @@ def _page(request: Request, answer: Answer) -> Response | None:
 
 async def handle(request: Request, error: Exception) -> Response:
     """Answer to an exception in a route."""
+    if is_outage(error):
+        request.app.state.dashboard.outage.noticed()
     return respond(request, answer_to(error))
 
 
