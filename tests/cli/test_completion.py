@@ -42,6 +42,7 @@ def test_names_come_from_the_database(forthwith_cli: CommandLine) -> None:
     forthwith_cli.run("defer", "--unknown", "pack", "--queue", "parcels")
     assert completed(forthwith_cli, "jobs", "--queue", "par") == ["parcels"]
     assert completed(forthwith_cli, "jobs", "--task", "pa") == ["pack"]
+    assert completed(forthwith_cli, "defer", "pa") == ["pack"]
 
 
 def test_names_come_from_the_app(forthwith_cli: CommandLine) -> None:

@@ -41,3 +41,14 @@ def test_secrets_in_arguments_are_shown_on_request_alone(
     assert "ada" in hidden.stdout
     assert SECRET not in hidden.stdout + hidden.stderr
     assert SECRET in forthwith_cli.run(*options, "--show-arguments", COLUMNS="200").stdout
+
+
+@pytest.mark.parametrize("options", [["job", "1"], ["job", "1", "--json"], ["top"]])
+def test_passwords_in_errors_are_not_shown(forthwith_cli: CommandLine, options: list[str]) -> None:
+    given = json.dumps({"message": f"no way to postgresql://ada:{SECRET}@db/shop"})
+    forthwith_cli.run("defer", "--unknown", "break", "-", "--queue", "mail", given=given)
+    forthwith_cli.run("--app", "shop:app", "worker", "--one-shot", "--log-level", "critical")
+    ran = forthwith_cli.run(*options, COLUMNS="300")
+    assert ran.code == 0
+    assert "no way to postgresql://ada:***@db" in ran.stdout
+    assert SECRET not in ran.stdout + ran.stderr

@@ -11,7 +11,7 @@ from forthwith.cli.documents import attempt_document, listed_job_document, plain
 from forthwith.cli.exit_code import ExitCode
 from forthwith.cli.failure import CommandFailed
 from forthwith.cli.output import as_text, compact_json, print_block, print_fields, print_json
-from forthwith.cli.printable import one_line
+from forthwith.cli.printable import one_line, without_passwords
 from forthwith.cli.session import any_app, at_desk
 
 if TYPE_CHECKING:
@@ -37,13 +37,27 @@ def show_job(job_id: int, *, show_arguments: bool, as_json: bool) -> None:
 def _document(view: JobView, *, show: bool) -> dict[str, Any]:
     return {
         **listed_job_document(view.job, discreet(view.args, show=show)),
-        "failed_attempts": [attempt_document(attempt) for attempt in view.attempts],
+        "failed_attempts": [
+            _without_passwords(attempt_document(attempt), show=show) for attempt in view.attempts
+        ],
         "crashes_max": view.crashes_max,
         "waits_for": view.waits_for,
-        "timeline": [plain_document(event) for event in view.timeline],
+        "timeline": [
+            _without_passwords(plain_document(event), show=show) for event in view.timeline
+        ],
         "progress": plain_document(view.progress) if view.progress else None,
         "result": _result_document(view, show=show),
         "traceparent": view.traceparent,
+    }
+
+
+def _without_passwords(document: dict[str, Any], *, show: bool) -> dict[str, Any]:
+    """Return a document whose texts hold no passwords of database URLs, unless to `show` them."""
+    if show:
+        return document
+    return {
+        key: without_passwords(value) if isinstance(value, str) else value
+        for key, value in document.items()
     }
 
 
@@ -57,9 +71,10 @@ def _result_document(view: JobView, *, show: bool) -> dict[str, Any] | None:
 def _print(view: JobView, *, show: bool) -> None:
     print_fields(_fields(view, show=show))
     _print_section("waits for", view.waits_for)
-    _print_section("life (UTC)", [f"{as_text(event.at)}  {event.text}" for event in view.timeline])
+    life = [f"{as_text(event.at)}  {event.text}" for event in view.timeline]
+    _print_section("life (UTC)", life if show else list(map(without_passwords, life)))
     for attempt in view.attempts:
-        _print_attempt(attempt)
+        _print_attempt(attempt, show=show)
 
 
 def _fields(view: JobView, *, show: bool) -> list[tuple[str, object]]:
@@ -105,8 +120,9 @@ def _print_section(title: str, shown: list[str]) -> None:
         click.echo(f"    {one_line(line)}")
 
 
-def _print_attempt(attempt: FailedAttempt) -> None:
-    error = ": ".join(part for part in (attempt.exception_type, attempt.message) if part)
+def _print_attempt(attempt: FailedAttempt, *, show: bool) -> None:
+    told = _without_passwords(attempt_document(attempt), show=show)
+    error = ": ".join(part for part in (told["exception_type"], told["message"]) if part)
     click.echo()
     print_fields(
         [
@@ -116,5 +132,5 @@ def _print_attempt(attempt: FailedAttempt) -> None:
             ("error", error or None),
         ]
     )
-    if attempt.traceback:
-        print_block(attempt.traceback)
+    if told["traceback"]:
+        print_block(told["traceback"])

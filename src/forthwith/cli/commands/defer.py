@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from forthwith.cli.completion import complete_queue, complete_task
 from forthwith.cli.exit_code import ExitCode
 from forthwith.cli.failure import CommandFailed
 from forthwith.cli.output import print_json
@@ -32,9 +33,14 @@ class _JobOptions(NamedTuple):
 
 
 @click.command()
-@click.argument("task")
+@click.argument("task", shell_complete=complete_task)
 @click.argument("arguments", metavar="[JSON_ARGS]", required=False, type=json_object)
-@click.option("--queue", metavar="NAME", help="Put the job in this queue.")
+@click.option(
+    "--queue",
+    metavar="NAME",
+    help="Put the job in this queue.",
+    shell_complete=complete_queue,
+)
 @click.option("--lock", metavar="LOCK", help="Never run two jobs with this lock at a time.")
 @click.option("--queueing-lock", metavar="LOCK", help="Let one job at most wait with this lock.")
 @click.option("--at", metavar="TIME", type=moment, help="When: ISO 8601 with an offset from UTC.")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from forthwith.cli.commands.workers import lease_in_words
 from forthwith.cli.output import Column, age_of, at_least
+from forthwith.cli.printable import without_passwords
 from forthwith.cli.top.sparkline import sparkline
 
 if TYPE_CHECKING:
@@ -131,6 +132,6 @@ def _error_row(group: ErrorGroup) -> Row:
         at_least(group.count, is_exact=group.is_exact),
         f"{age_of(group.last_at)} ago",
         group.last_job_id,
-        group.message,
+        without_passwords(group.message or ""),
     )
     return Row(values)
