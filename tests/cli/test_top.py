@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from psycopg import sql
 from tests.cli.pty_session import PtySession
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.cli.command_line import CommandLine
@@ -70,27 +72,45 @@ def test_a_picture_fits_the_terminal_whatever_its_size(
         assert session.wait() == 0
 
 
+@contextmanager
+def away(url: str) -> Iterator[None]:
+    """Take the database away, from those who are connected too, within the block."""
+    name = urlsplit(url).path.removeprefix("/")
+    allow = sql.SQL("alter database {} allow_connections {}")
+    with psycopg.connect(url, dbname="postgres", autocommit=True) as other:
+        other.execute(allow.format(sql.Identifier(name), sql.SQL("false")))
+        try:
+            other.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name]
+            )
+            yield
+        finally:
+            other.execute(allow.format(sql.Identifier(name), sql.SQL("true")))
+
+
 def test_it_outlives_its_database(
     forthwith_cli: CommandLine, directory: Path, database_url: str
 ) -> None:
     forthwith_cli.run("defer", "--unknown", "t", "--queue", "parcels")
-    name = urlsplit(database_url).path.removeprefix("/")
-    allow = sql.SQL("alter database {} allow_connections {}")
-    with (
-        psycopg.connect(database_url, dbname="postgres", autocommit=True) as other,
-        top(directory, database_url) as session,
-    ):
+    with top(directory, database_url) as session:
         session.wait_for_screen(has="parcels")
-        other.execute(allow.format(sql.Identifier(name), sql.SQL("false")))
-        try:
-            other.execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s",
-                [name],
-            )
+        with away(database_url):
             session.wait_for_screen(has="THE DATABASE CANNOT BE ASKED")
             assert "parcels" in session.screen  # as it was last known
-        finally:
-            other.execute(allow.format(sql.Identifier(name), sql.SQL("true")))
+        session.wait_for_screen(has="parcels", lacks="CANNOT BE ASKED")
+        session.press("q")
+        assert session.wait() == 0
+
+
+def test_it_starts_before_its_database(
+    forthwith_cli: CommandLine, directory: Path, database_url: str
+) -> None:
+    forthwith_cli.run("defer", "--unknown", "t", "--queue", "parcels")
+    outage = ExitStack()
+    outage.enter_context(away(database_url))
+    with outage, top(directory, database_url) as session:
+        session.wait_for_screen(has="THE DATABASE CANNOT BE ASKED")
+        outage.close()
         session.wait_for_screen(has="parcels", lacks="CANNOT BE ASKED")
         session.press("q")
         assert session.wait() == 0

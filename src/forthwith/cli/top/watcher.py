@@ -35,7 +35,7 @@ class Watcher:
         self._app = app
         self._desk = Desk(app)
         self._stack = AsyncExitStack()
-        self._is_open = False
+        self._is_open = self._is_checked = False
         self._histories_s = float("-inf")
 
     async def run(self, interval_s: float, tell: Callable[[], None]) -> None:
@@ -71,7 +71,9 @@ class Watcher:
         if not self._is_open:
             await self._stack.enter_async_context(self._app.open_async())
             self._is_open = True
+        if not self._is_checked:
             await self._app.schema_manager.check_async()
+            self._is_checked = True
 
     async def _ask_histories(self, queues: list[str]) -> None:
         if time.monotonic() - self._histories_s < HISTORY_EVERY_S:
