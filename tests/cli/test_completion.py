@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from forthwith.cli.program import run
+
 if TYPE_CHECKING:
     from tests.cli.command_line import CommandLine
 
@@ -22,14 +24,13 @@ def completed(cli: CommandLine, *words: str) -> list[str]:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_a_script_for_each_shell(plain: CommandLine, shell: str) -> None:
-    ran = plain.run("completion", shell)
-    assert ran.code == 0, ran
-    assert f"_FORTHWITH_COMPLETE={shell}_complete" in ran.stdout
+def test_a_script_for_each_shell(capsys: pytest.CaptureFixture[str], shell: str) -> None:
+    assert run(["completion", shell]) == 0
+    assert f"_FORTHWITH_COMPLETE={shell}_complete" in capsys.readouterr().out
 
 
-def test_an_unknown_shell_is_refused(plain: CommandLine) -> None:
-    assert plain.run("completion", "csh").code == 2
+def test_an_unknown_shell_is_refused() -> None:
+    assert run(["completion", "csh"]) == 2
 
 
 def test_commands_and_options_are_completed_without_a_database(plain: CommandLine) -> None:

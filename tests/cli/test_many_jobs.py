@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from forthwith.cli.program import run
 from tests.cli.populate import defer_many
 from tests.cli.pty_session import PtySession
 from tests.support.waiting import wait_until_sync
@@ -68,18 +69,22 @@ def test_failed_jobs_of_a_filter_are_retried(forthwith_cli: CommandLine, databas
     assert of_status(forthwith_cli, "todo") == {*failed, *others}
 
 
-def test_a_dry_run_and_a_refusal_touch_nothing(
-    forthwith_cli: CommandLine, database_url: str
+@pytest.mark.parametrize("action", BULK)
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_nobody_is_asked_without_a_terminal(
+    capsys: pytest.CaptureFixture[str], action: str, more: list[str]
 ) -> None:
+    assert run([action, "--where", "queue=mail", *when(action), *more]) == 2
+    assert "--yes" in capsys.readouterr().err
+
+
+def test_a_dry_run_touches_nothing(forthwith_cli: CommandLine, database_url: str) -> None:
     jobs = set(defer_many(database_url, 3))
     for action in BULK:
-        arguments = [action, "--where", "queue=mail", *when(action)]
-        refused = forthwith_cli.run(*arguments)
-        assert refused.code == 2, refused
-        assert "--yes" in refused.stderr
-        dry = forthwith_cli.run(*arguments, "--dry-run", "--json").document()
-        assert dry["count"] == (0 if action in ("retry", "abort") else 3)
-    assert forthwith_cli.run("cancel", "--where", "queue=mail", "--json").code == 2
+        arguments = [action, "--where", "queue=mail", *when(action), "--dry-run", "--json"]
+        document = forthwith_cli.run(*arguments).document()
+        assert document["count"] == (0 if action in ("retry", "abort") else 3)
+        assert "done" not in document
     assert of_status(forthwith_cli, "ready") == jobs
 
 
@@ -158,10 +163,13 @@ def test_nothing_to_do_is_no_failure(forthwith_cli: CommandLine) -> None:
         (["reschedule", "1", "--in", "1h", "--at", "2030-01-01T00:00:00Z"], "exclude each other"),
     ],
 )
-def test_what_is_wrong_is_named(plain: CommandLine, arguments: list[str], told: str) -> None:
-    ran = plain.run(*arguments)
-    assert (ran.code, ran.stdout) == (2, "")
-    assert told in ran.stderr
+def test_what_is_wrong_is_named(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+) -> None:
+    assert run(arguments) == 2
+    written = capsys.readouterr()
+    assert written.out == ""
+    assert told in written.err
 
 
 def test_jobs_are_rescheduled_and_deleted_by_ids(

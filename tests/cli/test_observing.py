@@ -8,6 +8,7 @@ import click
 import pytest
 
 from forthwith.cli.group import cli
+from forthwith.cli.program import run
 from tests.support.waiting import wait_until_sync
 
 if TYPE_CHECKING:
@@ -85,10 +86,9 @@ def test_a_periodic_task_is_run_paused_and_resumed(
 
 
 @pytest.mark.parametrize("deed", ["run", "pause", "resume"])
-def test_a_periodic_deed_needs_a_task(plain: CommandLine, deed: str) -> None:
-    ran = plain.run("periodic", deed)
-    assert ran.code == 2
-    assert f"forthwith periodic {deed} TASK" in ran.stderr
+def test_a_periodic_deed_needs_a_task(capsys: pytest.CaptureFixture[str], deed: str) -> None:
+    assert run(["periodic", deed]) == 2
+    assert f"forthwith periodic {deed} TASK" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from tests.cli.populate import defer_many
 from tests.cli.pty_session import PtySession
 
 if TYPE_CHECKING:
@@ -56,11 +57,9 @@ def test_it_shows_workers_and_what_is_wrong_live(
         assert session.wait() == 0
 
 
-def test_a_picture_fits_the_terminal_whatever_its_size(
-    forthwith_cli: CommandLine, directory: Path, database_url: str
-) -> None:
+def test_a_picture_fits_the_terminal_whatever_its_size(directory: Path, database_url: str) -> None:
     for number in range(12):
-        forthwith_cli.run("defer", "--unknown", "t", "--queue", f"queue-{number:02}")
+        defer_many(database_url, 1, queue=f"queue-{number:02}")
     with top(directory, database_url, columns=50, rows=12) as session:
         session.wait_for_screen(has="more")
         assert widest(session.screen) <= 50
