@@ -5,22 +5,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from click.shell_completion import BashComplete
 
+from forthwith.cli import completion as names
+from forthwith.cli.group import cli
 from forthwith.cli.program import run
+from tests.cli.populate import defer_many
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.cli.command_line import CommandLine
 
 
-def completed(cli: CommandLine, *words: str) -> list[str]:
-    """Return what bash would offer for the last of these words."""
-    ran = cli.run(
-        _FORTHWITH_COMPLETE="bash_complete",
-        COMP_WORDS=" ".join(("forthwith", *words)),
-        COMP_CWORD=str(len(words)),
-    )
-    assert (ran.code, ran.stderr) == (0, ""), ran
-    return [line.partition(",")[2] for line in ran.stdout.splitlines() if line]
+def completed(*words: str) -> list[str]:
+    """Return what a shell would offer for the last of these words."""
+    completion = BashComplete(cli, {}, "forthwith", "_FORTHWITH_COMPLETE")
+    *before, begun = words
+    return [item.value for item in completion.get_completions(before, begun)]
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch, database_url: str) -> None:
+    """Give names all the time that a busy machine needs."""
+    monkeypatch.setattr(names, "LOOK_S", 60.0)
+    monkeypatch.setenv("FORTHWITH_DATABASE_URL", database_url)
+    monkeypatch.delenv("FORTHWITH_APP", raising=False)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -33,24 +43,39 @@ def test_an_unknown_shell_is_refused() -> None:
     assert run(["completion", "csh"]) == 2
 
 
-def test_commands_and_options_are_completed_without_a_database(plain: CommandLine) -> None:
-    assert completed(plain, "res") == ["reschedule", "resume"]
-    assert completed(plain, "jobs", "--sta") == ["--state", "--status"]
-    assert completed(plain, "jobs", "--state", "sc") == ["scheduled"]
+def test_a_shell_is_answered(plain: CommandLine) -> None:
+    asked = {"COMP_WORDS": "forthwith res", "COMP_CWORD": "1"}
+    ran = plain.run(_FORTHWITH_COMPLETE="bash_complete", **asked)
+    assert (ran.code, ran.stderr) == (0, "")
+    assert ran.stdout.splitlines() == ["plain,reschedule", "plain,resume"]
 
 
-def test_names_come_from_the_database(forthwith_cli: CommandLine) -> None:
-    forthwith_cli.run("defer", "--unknown", "pack", "--queue", "parcels")
-    assert completed(forthwith_cli, "jobs", "--queue", "par") == ["parcels"]
-    assert completed(forthwith_cli, "jobs", "--task", "pa") == ["pack"]
-    assert completed(forthwith_cli, "defer", "pa") == ["pack"]
+def test_commands_and_options_are_completed_without_a_database() -> None:
+    assert completed("res") == ["reschedule", "resume"]
+    assert completed("jobs", "--sta") == ["--state", "--status"]
+    assert completed("jobs", "--state", "sc") == ["scheduled"]
 
 
-def test_names_come_from_the_app(forthwith_cli: CommandLine) -> None:
-    assert completed(forthwith_cli, "--app", "shop:app", "jobs", "--task", "se") == ["send"]
-    assert completed(forthwith_cli, "--app", "shop:app", "jobs", "--queue", "ma") == ["mail"]
+@pytest.mark.usefixtures("patient")
+def test_names_come_from_the_database(database_url: str) -> None:
+    defer_many(database_url, 1, task="pack", queue="parcels")
+    assert completed("jobs", "--queue", "par") == ["parcels"]
+    assert completed("jobs", "--task", "pa") == ["pack"]
+    assert completed("defer", "pa") == ["pack"]
 
 
-def test_what_cannot_be_found_out_is_not_offered(plain: CommandLine) -> None:
-    assert completed(plain, "jobs", "--queue", "m") == []
-    assert completed(plain, "--app", "nowhere:app", "jobs", "--queue", "m") == []
+@pytest.mark.usefixtures("patient")
+def test_names_come_from_the_app(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
+    (directory / "shop.py").rename(directory / "shop_to_complete.py")
+    monkeypatch.syspath_prepend(directory)
+    app = ("--app", "shop_to_complete:app")
+    assert completed(*app, "jobs", "--task", "se") == ["send"]
+    assert completed(*app, "jobs", "--queue", "ma") == ["mail"]
+
+
+def test_what_cannot_be_found_out_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    nowhere = "postgresql://ada@127.0.0.1:1/nowhere"
+    assert completed("--database", nowhere, "jobs", "--queue", "m") == []
+    assert completed("--app", "nowhere:app", "jobs", "--queue", "m") == []
+    monkeypatch.setattr(names, "LOOK_S", 0.0)
+    assert completed("--database", nowhere, "jobs", "--queue", "m") == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -136,12 +137,13 @@ def test_whoever_interrupts_is_told_how_many_were_done(
     arguments = ["cancel", "--where", "queue=mail", "--yes"]
     ran = forthwith_cli.run("--app", "interrupted:app", *arguments)
     assert ran.code == 130, ran
-    last = ran.stdout.splitlines()[-1]
-    assert last.startswith("interrupted: 1,000 jobs "), ran
-    assert last.endswith(" cancelled")
-    assert len(of_status(forthwith_cli, "cancelled")) == 1000
+    told = re.fullmatch(r"interrupted: ([\d,]+) jobs .*cancelled", ran.stdout.splitlines()[-1])
+    assert told is not None, ran
+    done = int(told[1].replace(",", ""))
+    assert 1 <= done <= 1000  # a batch may be smaller where the machine is busy
+    assert len(of_status(forthwith_cli, "cancelled")) == done
     again = forthwith_cli.run(*arguments)
-    assert again.stdout.splitlines()[-1] == "100 jobs cancelled"
+    assert again.stdout.splitlines()[-1] == f"{1100 - done:,} jobs cancelled"
 
 
 def test_nothing_to_do_is_no_failure(forthwith_cli: CommandLine) -> None:
