@@ -25,8 +25,9 @@ def timeline(
     job: JobSummary, attempts: Sequence[FailedAttempt], *, now: datetime
 ) -> list[TimelineEvent]:
     """Return what is known to have happened, in order, and when it will be due."""
-    events = [*_beginnings(job, now), *map(_end_of, attempts), *_endings(job)]
-    return sorted(events, key=lambda event: event.at)
+    events = [*_beginnings(job, now), *map(_end_of, attempts)]
+    # The last attempt and the end that it brought are written together, the end first.
+    return [*sorted(events, key=lambda event: event.at), *_endings(job)]
 
 
 def _beginnings(job: JobSummary, now: datetime) -> Iterator[TimelineEvent]:

@@ -1,0 +1,175 @@
+"""The pages in a real browser: forms are clicked through, pages stay fresh, and nothing of a job's runs."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.async_api import Page, async_playwright, expect
+
+from tests.web.own_process import serving
+from tests.web.populated import HOSTILE, TASK, app_of, populate
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from pathlib import Path
+
+    import forthwith
+
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+PATIENCE_MS = 30_000
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium on the PATH: install Debian's package chromium, or Chrome"
+)
+
+
+@pytest.fixture
+async def app(database_url: str) -> AsyncIterator[forthwith.App]:
+    app = app_of(database_url)
+    async with app.open_async():
+        yield app
+
+
+@pytest.fixture(autouse=True)
+async def ids(app: forthwith.App) -> dict[str, int]:
+    return await populate(app)
+
+
+@pytest.fixture
+def url(database_url: str, tmp_path: Path) -> Iterator[str]:
+    """The address of a dashboard on the test's database."""
+    with serving(database_url, tmp_path) as dashboard:
+        yield dashboard.url
+
+
+@pytest.fixture
+async def open_page(url: str) -> AsyncIterator[Callable[..., object]]:
+    """Open the dashboard in a browser: `await open_page(javascript=False, ...)`. Nothing may complain."""
+    complaints: list[str] = []
+    async with async_playwright() as driver:
+        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS])
+
+        async def open_page(*, javascript: bool = True, **options: object) -> Page:
+            context = await browser.new_context(
+                base_url=url,
+                java_script_enabled=javascript,
+                **options,  # type: ignore[arg-type]
+            )
+            context.set_default_timeout(PATIENCE_MS)
+            page = await context.new_page()
+            page.on("console", lambda message: complaints.append(message.text))
+            page.on("pageerror", lambda error: complaints.append(str(error)))
+            page.on("dialog", lambda dialog: complaints.append(dialog.message))
+            page.on("request", lambda request: _note_stranger(request.url, url, complaints))
+            return page
+
+        yield open_page
+        await browser.close()
+    assert complaints == []  # such as a script that the policy has refused
+
+
+def _note_stranger(asked: str, url: str, complaints: list[str]) -> None:
+    if not asked.startswith((f"{url}/", "data:,")):
+        complaints.append(f"asked {asked}")
+
+
+expect.set_options(timeout=PATIENCE_MS)
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+async def test_jobs_are_filtered_retried_and_cancelled_by_hand(
+    open_page: Callable[..., object], ids: dict[str, int], *, javascript: bool
+) -> None:
+    page = await open_page(javascript=javascript)  # type: ignore[misc]
+    await page.goto("/jobs")
+    await page.get_by_label("State").select_option("failed")
+    await page.get_by_role("button", name="Filter").click()
+    await page.get_by_role("link", name=str(ids["failed"]), exact=True).click()
+    await expect(page.get_by_role("heading", level=1)).to_contain_text("failed")
+    await expect(page.get_by_text("Traceback (most recent call last)")).to_be_visible()
+    await page.get_by_role("button", name="Retry").click()
+    await expect(page.get_by_role("status").first).to_contain_text("1 job run again")
+    await page.get_by_role("button", name="Cancel").click()
+    await expect(page.get_by_role("heading", level=1)).to_contain_text("cancelled")
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+async def test_queue_is_paused_and_many_jobs_cancelled_by_hand(
+    open_page: Callable[..., object], *, javascript: bool
+) -> None:
+    page = await open_page(javascript=javascript)  # type: ignore[misc]
+    await page.goto("/queues")
+    await page.get_by_role("button", name="Pause fine").click()
+    await expect(page.get_by_text("fine is paused.")).to_be_visible()
+    await page.get_by_role("button", name="Resume fine").click()
+    await expect(page.get_by_text("fine goes on.")).to_be_visible()
+    await page.goto("/jobs?queue=fine")
+    await page.get_by_label("Action").select_option("cancel")
+    await page.get_by_role("button", name="Show what it would touch").click()
+    await expect(page.get_by_text("of them would be cancelled")).to_be_visible()
+    await page.get_by_role("button", name="Cancel them").click()
+    await expect(page.get_by_text("1 job cancelled.")).to_be_visible()
+
+
+async def test_page_stays_fresh_without_being_loaded_again(
+    open_page: Callable[..., object], app: forthwith.App, ids: dict[str, int]
+) -> None:
+    page = await open_page()  # type: ignore[misc]
+    await page.goto("/jobs")
+    await page.evaluate("window.isTheSame = true")
+    job_id = await app.tasks["fine"].defer_async(to="margaret")
+    await expect(page.get_by_role("link", name=str(job_id), exact=True)).to_be_visible()
+    assert await page.evaluate("window.isTheSame")
+    # What somebody is about to use is left alone.
+    await page.get_by_label("Queue").fill("half a na")
+    await app.tasks["fine"].defer_async(to="frances")
+    await expect(page.get_by_role("link", name=str(job_id + 1), exact=True)).to_be_visible()
+    await expect(page.get_by_label("Queue")).to_have_value("half a na")
+
+
+async def test_what_is_in_names_is_text(
+    open_page: Callable[..., object], ids: dict[str, int]
+) -> None:
+    page = await open_page()  # type: ignore[misc]
+    for path in ("/", "/jobs", "/queues", "/tasks", "/locks", f"/jobs/{ids['failed']}"):
+        await page.goto(path)
+        await expect(page.locator("main")).to_contain_text("<script>alert(1)</script>")
+    await expect(page.locator("main")).to_contain_text(TASK.split("\\")[0])
+    assert HOSTILE  # it is in every one of them; the fixture sees that no dialog opened
+
+
+async def test_page_fits_a_phone_and_the_dark(
+    open_page: Callable[..., object], ids: dict[str, int]
+) -> None:
+    page = await open_page(viewport={"width": 390, "height": 844}, color_scheme="dark")  # type: ignore[misc]
+    for path in ("/", "/jobs", "/queues", "/health", f"/jobs/{ids['failed']}"):
+        await page.goto(path)
+        beyond = await page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+        assert beyond <= 0, path
+    ground = await page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert max(int(part) for part in ground.strip("rgb()").split(",")) < 60
+
+
+async def test_it_can_be_used_by_keyboard(open_page: Callable[..., object]) -> None:
+    page = await open_page()  # type: ignore[misc]
+    await page.goto("/")
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_role("link", name="Skip to the page")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#main")).to_be_focused()
+    await page.goto("/queues")
+    await page.get_by_role("button", name="Pause fine").focus()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_text("fine is paused.")).to_be_visible()
