@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from forthwith.web.redaction import IsSecret
 
 LOOK_JOBS = 500
-LOOK_S = 0.5
+LOOK_S = 0.1
 APPLY_LOOK_S = 10.0
 PREVIEW_JOBS_MAX = 10_000
 SAMPLE = 10
