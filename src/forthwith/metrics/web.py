@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from forthwith.errors import ConnectorException
+from forthwith.errors import ConnectorException, DatabaseUnavailable
 from forthwith.operations.snapshot import Snapshot
 from forthwith.web.dependencies import AtDesk  # noqa: TC001 -- FastAPI reads the annotations
 
@@ -71,5 +71,8 @@ def _shared(request: Request, desk: Desk) -> Snapshot[QueueMetrics]:
 
 
 def _unavailable(error: Exception) -> Response:
-    problem = "the database does not answer" if isinstance(error, TimeoutError) else str(error)
-    return PlainTextResponse(f"{problem}\n", 503)
+    # Everybody may ask, and the error may name the server and the user.
+    away = isinstance(error, TimeoutError | DatabaseUnavailable)
+    return PlainTextResponse(
+        "the database does not answer\n" if away else "the database cannot be used\n", 503
+    )
