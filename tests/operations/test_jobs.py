@@ -355,7 +355,9 @@ class TestView:
         assert view.timeline[1].text == "attempt 1 failed: ValueError: went wrong"
         assert view.timeline[1].attempt == 1
         assert view.timeline[2].worker_id == worker.worker_id
-        assert view.timeline == sorted(view.timeline, key=lambda event: event.at)
+        *before, end = view.timeline
+        assert before == sorted(before, key=lambda event: event.at)
+        assert (end.kind, end.text, end.at) == ("failed", "failed", view.job.finished_at)
         assert (view.waits_for, view.progress, view.result, view.traceparent) == (
             [],
             None,
