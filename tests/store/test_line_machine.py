@@ -258,7 +258,7 @@ class Lines(RuleBasedStateMachine):
 
     def with_chances(self) -> list[Known]:
         """Those that a retry brings back as they were. With its last chance a job comes back a suspect, in
-        its time and its line, too: the other machine, test_lease_machine.py, has a model of that.
+        its time and its line, too: test_rescue.py and test_lease_machine.py see to that.
         """
         return [job for job in self.claimed() if job.crashes + 1 < CRASHES_MAX]
 
