@@ -35,7 +35,9 @@ if not console.is_terminal:
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="One round, sizes cut, fewer forms: about two minutes.")
+@click.option(
+    "--quick", is_flag=True, help="One round of burn_down and pickup, cut: about two minutes."
+)
 @click.option("--all", "every", is_flag=True, help="All scenarios: about 40 minutes.")
 @click.option("--full", is_flag=True, help="All scenarios, more rounds and the long forms: hours.")
 @click.option("--rounds", type=click.IntRange(1), help="Rounds of every scenario.")

@@ -113,4 +113,4 @@ def _took_s(produced: dict[str, Any]) -> float:
     return max(float(produced["ended_ns"] - produced["began_ns"]) / 1e9, 1e-9)
 
 
-SCENARIO = Scenario(run, needs=("noop", "stop"))
+SCENARIO = Scenario(run, needs=("noop", "stop"), quick=False)
