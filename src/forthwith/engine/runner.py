@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from forthwith import forks
 from forthwith.context import AbortReason
 from forthwith.engine.execution import Execution, TimedOut
-from forthwith.engine.meter import OUTCOMES, Meter
+from forthwith.engine.meter import Meter
+from forthwith.engine.outcome_log import VERBS, log_outcome
 from forthwith.engine.task_threads import TaskThreads
 from forthwith.errors import DatabaseUnavailable, JobAborted
 from forthwith.options import class_name
@@ -165,7 +166,7 @@ class Runners:
                 "Job %d (%s) did not stop; it %s",
                 execution.job.id,
                 execution.job.task,
-                _VERBS[type(outcome)],
+                VERBS[type(outcome)],
             )
         self._threads.shutdown(wait=False, cancel_futures=True)
         return len(stuck)
@@ -226,7 +227,7 @@ class Runners:
         try:
             if job.abort_requested or job.id in self._aborted_unstarted:
                 self._aborted_unstarted.discard(job.id)
-                _log(Aborted(job, None), 0.0)
+                log_outcome(Aborted(job, None), 0.0)
                 return Aborted(job, None)
             execution.runner = runner
             return await self._outcome(execution, plan)
@@ -266,7 +267,7 @@ class Runners:
             else:
                 outcome = await self._conclude(execution, plan, None, value)
         if logs:
-            _log(outcome or Succeeded(job), time.monotonic() - started_s)
+            log_outcome(outcome or Succeeded(job), time.monotonic() - started_s)
         return outcome
 
     async def _conclude(
@@ -394,36 +395,3 @@ def _given_up(execution: Execution) -> Outcome:
         error = JobAborted("The worker stopped, and the job did not stop in time")
         return Aborted(execution.job, failure_of(error, "aborted"))
     return Released(execution.job)
-
-
-def _log(outcome: Outcome, duration_s: float) -> None:
-    failure: Any = getattr(outcome, "failure", None)
-    logger.log(
-        logging.ERROR if isinstance(outcome, Failed) else logging.INFO,
-        "Job %d (%s) %s after %.3f s%s",
-        outcome.job.id,
-        outcome.job.task,
-        _VERBS[type(outcome)],
-        duration_s,
-        f": {failure.exception_type}" if failure is not None else "",
-        extra={
-            "action": f"job_{type(outcome).__name__.lower()}",
-            "job_id": outcome.job.id,
-            "task": outcome.job.task,
-            "queue": outcome.job.queue,
-            "attempt": outcome.job.attempts + 1,
-            "outcome": OUTCOMES[type(outcome)],
-            "duration_s": round(duration_s, 6),
-            "worker_id": outcome.job.worker_id,
-            **({} if failure is None else {"exception_type": failure.exception_type}),
-        },
-    )
-
-
-_VERBS = {
-    Succeeded: "succeeded",
-    Failed: "failed",
-    Retry: "failed and will be retried",
-    Aborted: "was aborted",
-    Released: "was given back",
-}
