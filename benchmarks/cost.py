@@ -1,127 +1,142 @@
 """`python -m benchmarks.cost`: where a job's microseconds go, as CPU time (Linux).
 
-A worker in this process burns down a queue of jobs that do nothing. CPU time, unlike the time on the
+Workers burn down a queue of jobs that do nothing, or that fail once first. CPU time, unlike the time on the
 clock, tells nearly the same on a busy machine.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
+import json
 import statistics
+import sys
 import time
 from collections import defaultdict
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import psycopg
 
 import forthwith
 from benchmarks.scenarios.filling import fill, statements
-from benchmarks.scenarios.full_tables import SMALLER
+from benchmarks.scenarios.full_tables import FULL, SMALLER
 from benchmarks.server import open_server, prepare
+from benchmarks.spending import Spending
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from asyncio.subprocess import Process
 
-TICK_US = 1e6 / os.sysconf("SC_CLK_TCK")
-LOOK_INTERVAL_S = 0.2
-FILL = """
+JOBS = """
 insert into forthwith.job (queue, task, args, state)
-select 'default', 'nothing', jsonb_build_object('number', number), 'ready'
+select 'default', %s, jsonb_build_object('number', number), 'ready'
 from generate_series(1, %s) number
 """
-# Backends by the head of what they did last (statements are cut off); the others by their kind.
-PROCESSES = """
-select pid, case
-    when query like '-- Claim up to%' then 'claiming backend'
-    when query like '-- Move jobs that ended%' then 'completing backend'
-    when backend_type = 'client backend' then 'other backends'
-    else backend_type end
-from pg_stat_activity where pid <> pg_backend_pid()
-"""
+WATCHED = ("claiming backend", "completing backend")
+SHARE_MIN = 0.02
 
 
 @click.command()
 @click.option("--jobs", type=click.IntRange(1000), default=200_000, show_default=True)
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--workers", type=click.IntRange(1), multiple=True, default=(1,), show_default=True)
 @click.option("--concurrency", type=click.IntRange(1), default=100, show_default=True)
-@click.option("--full", is_flag=True, help="In tables full of other jobs, as in full_tables.")
+@click.option("--failing", is_flag=True, help="Each job fails once, and is retried at once.")
+@click.option(
+    "--filled",
+    type=click.Choice(["no", "smaller", "full"]),
+    default="no",
+    show_default=True,
+    help="In tables full of other jobs, as in full_tables: 1.2 million, or 12.",
+)
 @click.option(
     "--database", metavar="URL", help="A server on this machine instead of the embedded one."
 )
-def main(jobs: int, rounds: int, concurrency: int, full: bool, database: str | None) -> None:
-    """Print how many microseconds of CPU time each process spends on a job, and the WAL's bytes."""
-    logging.getLogger("forthwith").setLevel(logging.WARNING)
-    found: dict[str, list[float]] = defaultdict(list)
+def main(workers: tuple[int, ...], rounds: int, database: str | None, **options: Any) -> None:
+    """Print what each process spends on a job, and what the server's wait for.
+
+    With --workers several times, the numbers of worker processes take turns.
+    """
+    found: dict[int, dict[str, list[float]]] = {
+        each: defaultdict(list) for each in dict.fromkeys(workers)
+    }
     with open_server(database) as server:
         for _ in range(rounds):
-            with server.database() as url:
-                for name, value in asyncio.run(_burn_down(url, jobs, concurrency, full)):
-                    found[name].append(value)
-    click.echo(f"{jobs:,} jobs, concurrency {concurrency}, {rounds} rounds: median (low to high)")
-    for name, values in sorted(found.items(), key=lambda item: -statistics.median(item[1])):
-        if statistics.median(values) >= 0.05:
-            median, low, high = statistics.median(values), min(values), max(values)
-            click.echo(f"{name:32} {median:10,.1f} ({low:,.1f} to {high:,.1f})")
+            for count, values in found.items():
+                with server.database() as url:
+                    for name, value in asyncio.run(_round(url, count, **options)).items():
+                        values[name].append(value)
+    for count, values in found.items():
+        sort = "failing jobs" if options["failing"] else "jobs"
+        click.echo(
+            f"\n{options['jobs']:,} {sort}, {count} worker processes, concurrency "
+            f"{options['concurrency']}, {rounds} rounds: median (low to high)"
+        )
+        for name, each in values.items():
+            figures = each + [0.0] * (rounds - len(each))
+            median, low, high = statistics.median(figures), min(figures), max(figures)
+            if median >= 0.05:
+                click.echo(f"{name:60} {median:10,.1f} ({low:,.1f} to {high:,.1f})")
 
 
-async def _burn_down(url: str, jobs: int, concurrency: int, full: bool) -> list[tuple[str, float]]:
+async def _round(
+    url: str, count: int, *, jobs: int, concurrency: int, failing: bool, filled: str
+) -> dict[str, float]:
     app = forthwith.App(url)
-    ran = 0
-
-    @app.task(name="nothing")
-    async def nothing(number: int) -> None:
-        nonlocal ran
-        ran += bool(number)
-
     async with app.open_async():
         await app.migrate_async()
-        if full:
-            fill(url, statements("forthwith"), SMALLER)
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(FILL, [jobs])
-        prepare(url)
-        wal, before, seen = _wal(url), dict(_cpu(url)), {}
-        watching = asyncio.create_task(_watch(url, seen))
-        began_s, cpu_s = time.monotonic(), time.process_time()
-        await app.run_worker_async(
-            queues=["default"], concurrency=concurrency, wait=False, install_signal_handlers=False
-        )
-        watching.cancel()
-        cost = [
-            ("worker process, us", (time.process_time() - cpu_s) * 1e6 / jobs),
-            ("on the clock, us", (time.monotonic() - began_s) * 1e6 / jobs),
-            ("WAL, bytes", (_wal(url) - wal) / jobs),
-        ]
-    assert ran == jobs, f"{ran} of {jobs} jobs ran"
-    by_kind: dict[str, float] = defaultdict(float)
-    for pid, (kind, ticks) in seen.items():
-        by_kind[kind] += ticks - before.get(pid, ("", 0))[1]
-    return cost + [(f"{kind}, us", ticks * TICK_US / jobs) for kind, ticks in by_kind.items()]
-
-
-async def _watch(url: str, seen: dict[int, tuple[str, int]]) -> None:
-    """Keep the last that is known of each process: backends are gone when the worker is."""
-    while True:
-        for pid, (kind, ticks) in _cpu(url):
-            earlier = seen.get(pid, (kind, 0))[0]
-            known = kind if earlier == "other backends" or kind != "other backends" else earlier
-            seen[pid] = known, ticks
-        await asyncio.sleep(LOOK_INTERVAL_S)
-
-
-def _cpu(url: str) -> Iterator[tuple[int, tuple[str, int]]]:
+    if filled != "no":
+        fill(url, statements("forthwith"), FULL if filled == "full" else SMALLER)
     with psycopg.connect(url, autocommit=True) as connection:
-        processes = connection.execute(PROCESSES).fetchall()
-    for pid, kind in processes:
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue  # gone meanwhile
-        yield pid, (kind, int(fields[11]) + int(fields[12]))
+        connection.execute(JOBS, ["fails_once" if failing else "nothing", jobs])
+    prepare(url)
+    workers = [await _started(url, concurrency) for _ in range(count)]
+    wal, spending = _wal(url), Spending(url)
+    watching = asyncio.create_task(spending.watch())
+    began_s = time.monotonic()
+    bills = await asyncio.gather(*[_worked(worker) for worker in workers])
+    clock_s = time.monotonic() - began_s
+    watching.cancel()
+    ran = sum(bill["ran"] for bill in bills)
+    if ran != jobs:
+        raise click.ClickException(f"{ran:,} of {jobs:,} jobs ran")
+    return {
+        "on the clock, us a job": clock_s * 1e6 / jobs,
+        "worker processes, us a job": sum(bill["cpu_s"] for bill in bills) * 1e6 / jobs,
+        **{f"{kind}, us a job": s * 1e6 / jobs for kind, s in sorted(spending.cpu_s().items())},
+        "WAL, bytes a job": (_wal(url) - wal) / jobs,
+        "a worker's own core in use, %": 100
+        * statistics.mean(bill["cpu_s"] / bill["clock_s"] for bill in bills),
+        **{
+            f"{kind}: waits for {what}, %": 100 * share
+            for kind in WATCHED
+            for what, share in spending.waits(kind).items()
+            if share >= SHARE_MIN
+        },
+    }
+
+
+async def _started(url: str, concurrency: int) -> Process:
+    worker = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "benchmarks.cost_worker",
+        url,
+        str(concurrency),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert worker.stdout is not None
+    if await worker.stdout.readline() != b"ready\n":
+        raise click.ClickException("a worker did not start: its message is above")
+    return worker
+
+
+async def _worked(worker: Process) -> dict[str, float]:
+    answer, _ = await worker.communicate(b"go\n")
+    if worker.returncode:
+        raise click.ClickException("a worker failed: its message is above")
+    bill: dict[str, float] = json.loads(answer)
+    return bill
 
 
 def _wal(url: str) -> int:

@@ -62,9 +62,45 @@ async def test_as_many_runners_wake_as_there_are_jobs_for() -> None:
     assert buffer.idle == 3
     buffer.put([claimed_job(1), claimed_job(2)])
     await asyncio.sleep(0)
-    assert [runner.done() for runner in runners] == [True, True, False]
-    buffer.wake_all()
-    await asyncio.gather(*runners)
+    assert [runner.done() for runner in runners] == [True, False, False]
+    assert buffer.take_nowait() is not None  # it has one that waits for something
+    buffer.put([claimed_job(3)])
+    for _ in range(2):
+        await asyncio.sleep(0)
+    assert [runner.done() for runner in runners] == [True, True, True]
+
+
+async def test_others_rest_while_one_runner_takes_one_job_after_the_other() -> None:
+    buffer = Buffer()
+    runners = [asyncio.create_task(buffer.wait()) for _ in range(3)]
+    await asyncio.sleep(0)
+    buffer.put([claimed_job(number) for number in range(3)])
+    buffer.is_served = True
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert [runner.done() for runner in runners] == [True, False, False]
+    buffer.is_served = False  # its job waits
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert [runner.done() for runner in runners] == [True, True, True]
+
+
+async def test_who_rests_beside_jobs_is_called_again() -> None:
+    buffer = Buffer()
+    buffer.put([claimed_job(1)])
+    async with asyncio.timeout(15):
+        await buffer.wait()
+    assert not buffer.room.is_set()  # there is enough to do
+
+
+async def test_nobody_waits_at_a_closed_buffer() -> None:
+    buffer = Buffer()
+    runner = asyncio.create_task(buffer.wait())
+    await asyncio.sleep(0)
+    buffer.close()
+    async with asyncio.timeout(15):
+        await runner
+        await buffer.wait()
 
 
 async def test_runner_that_stops_waiting_takes_no_wake_up_with_it() -> None:
@@ -94,5 +130,5 @@ async def test_idle_runner_wants_room() -> None:
     runner = asyncio.create_task(buffer.wait())
     await asyncio.sleep(0)
     assert buffer.room.is_set()
-    buffer.wake_all()
+    buffer.close()
     await runner

@@ -27,6 +27,10 @@ class Buffer:
         self._idle: deque[asyncio.Future[None]] = deque()
         self._depth = 0
         self._low_mark = 0
+        self._is_calling = False
+        self._is_closed = False
+        self.is_served = False
+        """Whether a runner takes one job after the other, and just lets the loop pass: see `Turns`."""
         self.room = asyncio.Event()
         """Set when the depth falls to the low mark, or a runner has nothing to do."""
 
@@ -39,7 +43,7 @@ class Buffer:
         return len(self._idle)
 
     def put(self, jobs: Iterable[ClaimedJob]) -> None:
-        """Add jobs (in claim order) and wake as many runners as there are jobs for."""
+        """Add jobs (in claim order) and wake a runner, and for what it leaves, in a moment, others."""
         for priority, group in groupby(jobs, key=_priority):
             line = self._by_priority.get(priority)
             if line is None:
@@ -49,7 +53,8 @@ class Buffer:
             before = len(line)
             line.extend(group)
             self._depth += len(line) - before
-        self._wake(self._depth)
+        self._wake(min(1, self._depth))
+        self._call_later()
 
     def take_nowait(self) -> ClaimedJob | None:
         """Take the best job, if there is one."""
@@ -69,9 +74,14 @@ class Buffer:
 
     async def wait(self) -> None:
         """Wait until there may be a job. Spurious wake-ups happen: look with `take_nowait`."""
+        if self._is_closed:
+            return
         future = asyncio.get_running_loop().create_future()
         self._idle.append(future)
-        self.room.set()
+        if self._depth:
+            self._call_later()
+        else:
+            self.room.set()
         try:
             await future
         finally:
@@ -94,9 +104,23 @@ class Buffer:
         """The jobs that wait here."""
         return [job.id for line in self._by_priority.values() for job in line]
 
-    def wake_all(self) -> None:
-        """Wake every runner that waits."""
+    def close(self) -> None:
+        """Wake every runner that waits: from now on none does."""
+        self._is_closed = True
         self._wake(len(self._idle))
+
+    def _call_later(self) -> None:
+        if self._idle and not self._is_calling:
+            self._is_calling = True
+            asyncio.get_running_loop().call_soon(self._call)
+
+    def _call(self) -> None:
+        """Wake runners for the jobs that are still here, unless one runner is about to take them all."""
+        self._is_calling = False
+        if not self.is_served:
+            self._wake(self._depth)
+        elif self._depth:
+            self._call_later()
 
     def _wake(self, count: int) -> None:
         while count and self._idle:

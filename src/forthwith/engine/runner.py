@@ -16,6 +16,7 @@ from forthwith.engine.execution import Execution, TimedOut
 from forthwith.engine.meter import Meter
 from forthwith.engine.outcome_log import VERBS, log_outcome
 from forthwith.engine.task_threads import TaskThreads
+from forthwith.engine.turns import Turns
 from forthwith.errors import DatabaseUnavailable, JobAborted
 from forthwith.options import class_name
 from forthwith.outcome import (
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SLICE_S = 0.005
 # What Succeeded(job) makes, in two thirds of the time.
 _succeeded = functools.partial(tuple.__new__, Succeeded)
 UNKNOWN_NAMED_MAX = 100
@@ -78,7 +78,7 @@ class Runners:
         self._threads = TaskThreads(concurrency)
         self._pid = os.getpid()
         self._closing = False
-        self._slice_end_s = 0.0
+        self._turns = Turns(buffer)
         self._unknown: dict[str, None] = {}
         self.finished = 0
         """Runs that have ended so far."""
@@ -147,7 +147,7 @@ class Runners:
     async def finish(self, grace_s: float | None) -> None:
         """Wait for what runs, `grace_s` seconds at the most (None: as long as it takes)."""
         self._closing = True
-        self._buffer.wake_all()
+        self._buffer.close()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace_s)
 
@@ -195,7 +195,7 @@ class Runners:
     async def _run(self) -> None:
         runner = asyncio.current_task()
         assert runner is not None
-        take, add = self._buffer.take_nowait, self._completer.add
+        take, add, turns = self._buffer.take_nowait, self._completer.add, self._turns
         started_s = time.monotonic()  # one look at the clock for an end and the next beginning
         while True:
             job = take()
@@ -211,10 +211,9 @@ class Runners:
                 add(outcome, now_s - started_s)
             else:
                 self._meter.ended_alone(Succeeded(job), now_s - started_s)
-            if now_s >= self._slice_end_s:  # by time, not per job: short jobs run in a row
-                await asyncio.sleep(0)
+            if now_s >= turns.slice_end_s:
+                await turns.let_loop_pass(now_s)
                 now_s = time.monotonic()
-                self._slice_end_s = now_s + SLICE_S
             started_s = now_s
 
     async def _attempt(self, job: ClaimedJob, runner: asyncio.Task[Any]) -> Outcome | None:
