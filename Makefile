@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # A test that hangs shows where, and fails.
 UNHUNG := -o faulthandler_timeout=300 -o faulthandler_exit_on_timeout=true
-SOURCES := src app tests benchmarks tools
+SOURCES := src app tests benchmarks tools hatch_build.py
 
 # pip stays quiet and installs, into .venv and into the build's own environment, nothing but what
 # constraints.txt pins. (Newer pips read the build's constraints from a variable of their own. Both split
@@ -28,7 +28,7 @@ help: ## Show this help
 
 setup: $(INSTALLED) ## Build .venv (Python 3.11 or later; choose one with PYTHON=...)
 
-$(INSTALLED): pyproject.toml constraints.txt tools/setup.sh
+$(INSTALLED): pyproject.toml constraints.txt tools/setup.sh hatch_build.py frontend/package-lock.json
 	@sh tools/setup.sh
 	@touch $@
 

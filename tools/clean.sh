@@ -43,5 +43,6 @@ if [ -d .forthwith ]; then
 fi
 
 rm -rf .venv .forthwith dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \
-    .hypothesis .coverage .coverage.* benchmarks/.environments
+    .hypothesis .coverage .coverage.* benchmarks/.environments \
+    src/forthwith/web/static/vendor frontend/node_modules frontend/failed.txt
 find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -23,3 +23,10 @@ fi
 echo "Installing forthwith and its development tools into .venv"
 .venv/bin/python -m pip install --quiet pip
 .venv/bin/python -m pip install --quiet --editable '.[dev]'
+
+# pip says nothing of what a build that went well had to say: here it went well, but without the libraries of
+# the dashboard's pages.
+if [ -f frontend/failed.txt ]; then
+    printf '\n*** WARNING ***\n' >&2
+    cat frontend/failed.txt >&2
+fi
