@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from forthwith.options import class_name
@@ -23,6 +24,9 @@ LINKS_MAX = 20
 """How many of a longer chain are kept."""
 PARTS_MAX = 15
 """How many of a larger group are kept, as Python does."""
+_ENGINE = Path(__file__).with_name("engine")
+OWN_FILES = frozenset(str(_ENGINE / f"{name}.py") for name in ("runner", "execution", "isolation"))
+"""Whose frames every failure has on top: a traceback begins below them, with the user's code."""
 
 
 class Failure(NamedTuple):
@@ -77,7 +81,8 @@ Outcome: TypeAlias = Succeeded | Failed | Retry | Aborted | Released
 def failure_of(error: BaseException, kind: AttemptKind) -> Failure:
     """Describe an exception for history: text that PostgreSQL can hold, of bounded length.
 
-    Never raises. Exceptions are the users' own, and may fail, lie or never end when looked at.
+    Its traceback begins with the user's code: the engine's frames above it are left out. Never raises.
+    Exceptions are the users' own, and may fail, lie or never end when looked at.
     """
     message = _message(error)
     return Failure(
@@ -109,17 +114,32 @@ def _message(error: BaseException) -> str:
 
 
 def _traceback(error: BaseException, message: str) -> str:
+    stack = _users_stack(error)
     with suppress(BaseException):  # a hostile name, or a file whose lines cannot be read
-        if text := _plain_traceback(error, message):
+        if text := _plain_traceback(error, message, stack):
             return text
     if _is_ordinary(error):
-        text = _told("the traceback", lambda: "".join(traceback.format_exception(error)))
+        text = _told(
+            "the traceback",
+            lambda: "".join(traceback.format_exception(type(error), error, stack)),
+        )
         if not text.startswith("<the traceback could not be had"):
             return text
     return "\n[... caused ...]\n\n".join(reversed([_link(link) for link in _chain(error)]))
 
 
-def _plain_traceback(error: BaseException, message: str) -> str | None:
+def _users_stack(error: BaseException) -> TracebackType | None:
+    """Return the part of its stack that is below the engine's, or its last frame if that is all."""
+    start = link = _stack_of(error)
+    while link is not None:
+        beyond = link.tb_next
+        if link.tb_frame.f_code.co_filename in OWN_FILES:
+            start = beyond or link
+        link = beyond
+    return start  # type: ignore[no-any-return]
+
+
+def _plain_traceback(error: BaseException, message: str, stack: TracebackType | None) -> str | None:
     """Return what `traceback.format_exception` does, in no time, of an exception that stands alone.
 
     None where Python's own way adds something: other exceptions, notes, hints. Of the exception's class
@@ -134,11 +154,13 @@ def _plain_traceback(error: BaseException, message: str) -> str | None:
         or len(message) > TRACEBACK_CHARACTERS_MAX
     ):
         return None
-    module, name, stack = _module_of(cls), class_name(cls), _stacks.text(_stack_of(error))
+    module, name = _module_of(cls), class_name(cls)
     if module not in ("builtins", "__main__"):
         name = f"{module}.{name}"
     last_line = f"{name}: {message}\n" if message else f"{name}\n"
-    return f"Traceback (most recent call last):\n{stack}{last_line}" if stack else last_line
+    if stack is None:
+        return last_line
+    return f"Traceback (most recent call last):\n{_stacks.text(stack)}{last_line}"
 
 
 _WITH_MORE = (BaseExceptionGroup, SyntaxError, ImportError, NameError, AttributeError)

@@ -16,7 +16,7 @@ from forthwith.engine.isolation import Isolated
 from forthwith.engine.plan import ContextParts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from concurrent.futures import Executor
 
     from forthwith.context import JobContext
@@ -52,20 +52,20 @@ class Execution:
             return AbortReason.TIMEOUT
         return None
 
-    async def run(
+    def run(
         self,
         plan: TaskPlan,
         store: JobStore,
         threads: Executor,
         progress: Progress | None = None,
-    ) -> Any:
+    ) -> Awaitable[Any]:
         """Run the task. Raises what it raises, and `TimedOut`."""
         self.plan = plan
         arguments = plan.decode(self.job.args) if self.job.args != "{}" else {}
         if plan.timeout_s is not None:
             self.deadline = time.monotonic() + plan.timeout_s
         if not plan.needs_context and plan.is_async and plan.timeout_s is None:
-            return await Isolated(plan.function(**arguments))  # the short way, for most jobs
+            return Isolated(plan.function(**arguments))  # the short way, for most jobs
         context = self._context(plan, arguments, store, progress) if plan.needs_context else None
         if plan.is_async:
             call = functools.partial(self._run_async, plan, context, arguments)
@@ -73,7 +73,7 @@ class Execution:
             call = functools.partial(self._run_sync, plan, context, arguments, threads)
         if plan.wrap_job is not None and context is not None:
             call = plan.wrap_job(call, context)  # type: ignore[assignment]
-        return await call()
+        return call()
 
     async def _run_async(
         self, plan: TaskPlan, context: JobContext | None, arguments: dict[str, Any]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,8 +27,7 @@ def decode_arguments(text: str) -> dict[str, Any]:
     return arguments
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPlan:
+class RetryPlan(NamedTuple):
     """When and how a job runs again; None leaves as it was, and now for the time."""
 
     retry_at: datetime | None

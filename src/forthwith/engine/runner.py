@@ -259,12 +259,15 @@ class Runners:
                 if _is_at_work(execution.runner):  # and not thrown away with its loop
                     self._completer.add(self._outcome_of(error, execution, plan))
                 raise  # for Python closes every coroutine on the way, this one too: see _replace
-            outcome = await self._conclude(execution, plan, error)
-        else:
-            if execution.completion is None:
-                outcome = _succeeded((job,))
+            if plan.needs_context:
+                outcome = await self._conclude(execution, plan, error)
             else:
+                outcome = self._outcome_of(error, execution, plan)
+        else:
+            if plan.needs_context:
                 outcome = await self._conclude(execution, plan, None, value)
+            else:
+                outcome = _succeeded((job,))
         if logs:
             log_outcome(outcome or Succeeded(job), time.monotonic() - started_s)
         return outcome
@@ -325,17 +328,15 @@ class Runners:
         if reason is AbortReason.SHUTDOWN:  # whatever it raised: it was not let finish
             return Aborted(job, failure_of(error, "aborted")) if plan.once else Released(job)
         failure = failure_of(error, _kind_of(error))
-        ended = Aborted(job, failure) if failure.kind == "aborted" else Failed(job, failure)
-        if reason is AbortReason.USER_REQUEST or issubclass(type(error), JobAborted):
-            return ended
-        try:
-            retry = plan.decide_retry(error, job)
-        except BaseException as broken:
-            BaseException.__setattr__(broken, "__context__", error)
-            return Failed(job, failure_of(broken, "failed"))
-        if retry is None:
-            return ended
-        return Retry(job, failure, retry.retry_at, retry.priority, retry.queue, retry.lock)
+        if reason is not AbortReason.USER_REQUEST and not issubclass(type(error), JobAborted):
+            try:
+                retry = plan.decide_retry(error, job)
+            except BaseException as broken:
+                BaseException.__setattr__(broken, "__context__", error)
+                return Failed(job, failure_of(broken, "failed"))
+            if retry is not None:
+                return Retry(job, failure, *retry)
+        return Aborted(job, failure) if failure.kind == "aborted" else Failed(job, failure)
 
     def _plan(self, task_name: str) -> TaskPlan | None:
         plan = self._plans.get(task_name)
@@ -365,9 +366,12 @@ class Runners:
             )
 
 
+_ABORTS = (asyncio.CancelledError, JobAborted)
+
+
 def _kind_of(error: BaseException) -> AttemptKind:
     cls = type(error)  # what its `__class__` says is the user's affair
-    if issubclass(cls, asyncio.CancelledError | JobAborted):
+    if issubclass(cls, _ABORTS):
         return "aborted"
     return "timed_out" if issubclass(cls, TimedOut) else "failed"
 

@@ -13,6 +13,18 @@ if TYPE_CHECKING:
     from forthwith.outcome import Failure, Outcome
 
 
+_RETRY = ("ids", "lease_tokens", "retry_ats", "spents", "priorities", "queues", "locks")
+_FAILURE = (
+    "job_ids",
+    "worker_ids",
+    "attempts",
+    "kinds",
+    "exception_types",
+    "messages",
+    "tracebacks",
+)
+
+
 class Recording:
     """A batch of outcomes, sorted by what the database has to do with them."""
 
@@ -20,12 +32,9 @@ class Recording:
         self._keeps = keeps
         self.ends: dict[str, list[Any]] = {}
         """Of complete.sql."""
-        self.retries: dict[str, list[Any]] = _columns(
-            "ids", "lease_tokens", "retry_ats", "spents", "priorities", "queues", "locks"
-        )
-        """Of retry.sql."""
-        self.releases: dict[str, list[Any]] = _columns("ids", "lease_tokens")
+        self.releases: dict[str, list[Any]] = {"ids": [], "lease_tokens": []}
         """Of release.sql."""
+        self._retries: list[tuple[Any, ...]] = []
         self._locks: dict[int, str] = {}
         self._given_back: dict[int, str] = {}
         self._failures: list[tuple[ClaimedJob, Failure]] = []
@@ -33,6 +42,8 @@ class Recording:
         for outcome in outcomes:
             if not isinstance(outcome, Succeeded):
                 self._add(outcome)
+        self.retries: dict[str, list[Any]] = _columns(_RETRY, self._retries)
+        """Of retry.sql."""
 
     @property
     def is_plain(self) -> bool:
@@ -64,27 +75,21 @@ class Recording:
 
     def failures_of(self, accepted: set[int]) -> dict[str, list[Any]]:
         """Return record_failures.sql's parameters, for those outcomes that were accepted."""
-        columns = _columns(
-            "job_ids",
-            "worker_ids",
-            "attempts",
-            "kinds",
-            "exception_types",
-            "messages",
-            "tracebacks",
-        )
-        for job, failure in self._failures:
-            if job.id in accepted:
-                _append(columns, job.id, job.worker_id, job.attempts + 1, *failure)
-        return columns
+        rows = [
+            (job.id, job.worker_id, job.attempts + 1, *failure)
+            for job, failure in self._failures
+            if job.id in accepted
+        ]
+        return _columns(_FAILURE, rows)
 
     def attempts_but(self, accepted: set[int]) -> dict[str, list[Any]]:
         """Return attempts_recorded.sql's parameters, for those that were not."""
-        columns = _columns("job_ids", "attempts", "worker_ids")
-        for job, _ in self._failures:
-            if job.id not in accepted:
-                _append(columns, job.id, job.attempts + 1, job.worker_id)
-        return columns
+        rows = [
+            (job.id, job.attempts + 1, job.worker_id)
+            for job, _ in self._failures
+            if job.id not in accepted
+        ]
+        return _columns(("job_ids", "attempts", "worker_ids"), rows)
 
     def _add_successes(self, jobs: list[ClaimedJob]) -> None:
         """Most outcomes: column by column, as far as it goes."""
@@ -107,7 +112,7 @@ class Recording:
             case Retry(job, failure, retry_at, priority, queue, lock):
                 self._failures.append((job, failure))
                 self._leave_line(job)
-                _append(self.retries, job.id, job.lease_token, retry_at, 1, priority, queue, lock)
+                self._retries.append((job.id, job.lease_token, retry_at, 1, priority, queue, lock))
             case Released(job):
                 _append(self.releases, job.id, job.lease_token)
                 self._given_back[job.id] = job.queue
@@ -127,8 +132,11 @@ class Recording:
             self._locks[job.id] = job.lock
 
 
-def _columns(*names: str) -> dict[str, list[Any]]:
-    return {name: [] for name in names}
+def _columns(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, list[Any]]:
+    """Turn rows into columns."""
+    if not rows:
+        return {name: [] for name in names}
+    return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
 
 
 def _append(columns: dict[str, list[Any]], *row: Any) -> None:
