@@ -1,68 +1,108 @@
-"""The columns of a chart: what ended in each step of time. Pure: the template draws them."""
+"""What the charts of a page show: what ended in each step of time, and how much of it failed. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from forthwith.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from forthwith.operations import TallyPoint
 
-WIDTH, HEIGHT = 600, 120
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """How far back charts reach."""
+
+    name: str
+    """As addresses have it: `?since=hour`."""
+    words: str
+    length_s: float
+
+
+HOUR = Span("hour", "the last hour", 3600)
+DAY = Span("day", "the last day", 86_400)
+SPANS = (HOUR, DAY)
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """A step of time: where it is drawn, how high, and what it says."""
+class History:
+    """Steps of time, the oldest first, and their charts. A step that still goes on is among them."""
 
-    x: float
-    width: float
-    good: float
-    """The height of what succeeded."""
-    bad: float
-    """The height of what did not, on top of that."""
-    at: datetime
-    ended: int
-    wrong: int
+    span: Span
+    points: Sequence[TallyPoint]
+    queue: str | None = None
+    """None: of all queues."""
 
+    @property
+    def step_s(self) -> int:
+        """The length of a step."""
+        return self.points[0].step_s if self.points else 60
 
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """Columns, and what the highest one stands for."""
+    @property
+    def ended(self) -> int:
+        """Attempts that ended, however."""
+        return sum(point.ended for point in self.points)
 
-    columns: list[Column]
-    highest: int
-    """Attempts in the highest column."""
-    total: int
-    wrong: int
-    """Of all, how many did not succeed."""
-    step_s: int
+    @property
+    def wrong(self) -> int:
+        """How many of them did not succeed."""
+        return sum(wrong(point) for point in self.points)
 
+    @property
+    def most(self) -> int:
+        """Attempts that ended in the busiest step."""
+        return max((point.ended for point in self.points), default=0)
 
-def chart_of(points: Sequence[TallyPoint]) -> Chart:
-    """Return the chart of a history."""
-    highest = max((point.ended for point in points), default=0)
-    scale = HEIGHT / highest if highest else 0.0
-    width = WIDTH / max(len(points), 1)
-    columns = [
-        Column(
-            x=round(number * width, 2),
-            width=round(width * 0.8, 2),
-            good=round(point.succeeded * scale, 2),
-            bad=round((point.ended - point.succeeded) * scale, 2),
-            at=point.at,
-            ended=point.ended,
-            wrong=point.ended - point.succeeded,
+    @property
+    def worst(self) -> float | None:
+        """The highest share of a step that did not succeed; None if nothing ended."""
+        return max(
+            (share for point in self.points if (share := rate(point)) is not None), default=None
         )
-        for number, point in enumerate(points)
-    ]
-    return Chart(
-        columns,
-        highest,
-        total=sum(column.ended for column in columns),
-        wrong=sum(column.wrong for column in columns),
-        step_s=points[0].step_s if points else 60,
-    )
+
+    @property
+    def throughput(self) -> dict[str, Any]:
+        """The chart of attempts, one series upon the other, as static/charts.js takes it."""
+        return self._chart(
+            "",
+            _series("not succeeded", "bad", [wrong(point) for point in self.points]),
+            _series("succeeded", "good", [point.succeeded for point in self.points]),
+        )
+
+    @property
+    def error_rate(self) -> dict[str, Any]:
+        """The chart of shares in percent; there is none where nothing ended."""
+        shares = [rate(point) for point in self.points]
+        percent = [None if share is None else round(100 * share, 2) for share in shares]
+        return self._chart(" %", _series("error rate", "bad", percent))
+
+    def _chart(self, unit: str, *series: dict[str, Any]) -> dict[str, Any]:
+        at = [int(point.at.timestamp()) for point in self.points]
+        return {"at": at, "step": self.step_s, "unit": unit, "series": series}
+
+
+def span_of(name: str | None) -> Span:
+    """Return the span of that name; the last hour if there is none. Raises `InvalidArgument`."""
+    for span in SPANS:
+        if name in (span.name, None):
+            return span
+    names = " or ".join(span.name for span in SPANS)
+    raise InvalidArgument("since", f"must be {names}, not {name!r}")
+
+
+def wrong(point: TallyPoint) -> int:
+    """Return how many attempts did not succeed."""
+    return point.ended - point.succeeded
+
+
+def rate(point: TallyPoint) -> float | None:
+    """Return the share of them, of one; None if nothing ended."""
+    return wrong(point) / point.ended if point.ended else None
+
+
+def _series(name: str, tone: str, values: Sequence[float | None]) -> dict[str, Any]:
+    return {"name": name, "tone": tone, "values": values}

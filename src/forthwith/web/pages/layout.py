@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from forthwith.web.dependencies import page_context
+from forthwith.web.pages import libraries
 from forthwith.web.pages.words import FILTERS
 from forthwith.web.paths import base_of
 
@@ -47,6 +48,18 @@ BAR = (
 )
 
 
+HTMX = {
+    "mode": "same-origin",
+    "history": False,
+    "includeIndicatorCSS": False,
+    "defaultTimeout": 20_000,
+    "noSwap": ["204", "304", "4xx", "5xx"],
+    # What the reader has opened, and what charts.js has drawn, stays.
+    "morphIgnore": ["data-htmx-powered", "open"],
+    "morphSkipChildren": "[data-chart]",
+}
+
+
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
     """Return a page of a request that is signed in."""
     asks = page_context(request)
@@ -59,6 +72,8 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
             "bar": BAR,
             "here": request.url.path.removeprefix(asks.base),
             "said": request.query_params.get("said"),
+            "libraries": libraries.are_there(),
+            "htmx": HTMX,
             **values,
         },
     )

@@ -9,7 +9,7 @@ from forthwith.operations import STATUSES, Action
 from forthwith.operations.deeds import APPLIES_TO
 from forthwith.web.api.requests import JobId
 from forthwith.web.dependencies import AtDesk
-from forthwith.web.pages.chart import chart_of
+from forthwith.web.pages.chart import HOUR, SPANS, History, span_of
 from forthwith.web.pages.job_query import fields_of, filter_of
 from forthwith.web.pages.layout import page
 from forthwith.web.problems import ProblemError
@@ -19,10 +19,13 @@ JOBS_ON_A_PAGE = 50
 
 
 @router.get("/")
-async def show_overview(request: Request, desk: AtDesk) -> Response:
+async def show_overview(request: Request, desk: AtDesk, since: str | None = None) -> Response:
     """Show everything at a glance."""
+    span = span_of(since)
     overview = await desk.overview()
-    return page(request, "overview.html", overview=overview, chart=chart_of(overview.history))
+    points = overview.history if span is HOUR else await desk.history(span.length_s)
+    history = History(span, points)
+    return page(request, "overview.html", overview=overview, history=history, spans=SPANS)
 
 
 @router.get("/jobs")
@@ -53,9 +56,14 @@ async def show_job(request: Request, desk: AtDesk, job_id: JobId) -> Response:
 
 
 @router.get("/queues")
-async def show_queues(request: Request, desk: AtDesk) -> Response:
-    """Show the queues."""
-    return page(request, "queues.html", queues=await desk.queues())
+async def show_queues(
+    request: Request, desk: AtDesk, queue: str | None = None, since: str | None = None
+) -> Response:
+    """Show the queues, and charts of the one that is asked for."""
+    span = span_of(since)
+    queues = await desk.queues()
+    history = queue and History(span, await desk.history(span.length_s, queue=queue), queue)
+    return page(request, "queues.html", queues=queues, history=history, spans=SPANS)
 
 
 @router.get("/tasks")

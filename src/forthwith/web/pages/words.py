@@ -44,6 +44,11 @@ def exact(at: datetime | None) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + " UTC"
 
 
+def minute(at: datetime) -> str:
+    """Return a time in UTC, to the minute."""
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
 def iso(at: datetime) -> str:
     """Return a time as HTML's <time> takes it."""
     return at.astimezone(UTC).isoformat()
@@ -76,6 +81,7 @@ FILTERS = {
     "duration": duration,
     "age": age,
     "exact": exact,
+    "minute": minute,
     "iso": iso,
     "count": count,
     "percent": percent,
