@@ -21,6 +21,7 @@ echo "Built $wheel"
 cd "$scratch"
 venv/bin/python - <<'PYTHON'
 import pathlib
+from importlib import metadata
 
 import forthwith
 from forthwith.store import migrate
@@ -30,5 +31,22 @@ assert "site-packages" in package.parts, package
 assert (package / "py.typed").exists(), "py.typed is missing from the wheel"
 for kind in ("migrations", "queries"):
     assert any((package / "store" / kind).glob("*.sql")), f"store/{kind}/*.sql is missing"
+
+web = package / "web"
+assert any((web / "templates").glob("*.html")), "web/templates/*.html is missing"
+for name in (
+    "style.css",
+    "live.js",
+    "charts.js",
+    "vendor/lock.sha256",
+    "vendor/htmx/htmx.min.js",
+    "vendor/htmx/LICENSE",
+    "vendor/uplot/uPlot.iife.min.js",
+    "vendor/uplot/uPlot.min.css",
+    "vendor/uplot/LICENSE",
+):
+    assert (web / "static" / name).stat().st_size, f"web/static/{name} is missing or empty"
+licences = {path.name for path in metadata.files("forthwith") if "licenses" in path.parts}
+assert licences == {"LICENSE", "THIRD_PARTY.md"}, licences
 PYTHON
 venv/bin/forthwith --version
