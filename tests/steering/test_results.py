@@ -20,11 +20,15 @@ from forthwith.errors import (
     NoResult,
     ResultNotStorable,
 )
+from forthwith.store.results import Results
+from tests.store.virtual_worker import VirtualWorker, observed
+from tests.support import ways
 from tests.support.workers import run_until_idle, running_worker, status
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    WaitFor = Callable[[int], Awaitable[asyncio.Task[Any]]]
     WaitUntil = Callable[..., Awaitable[Any]]
 
 VALUES = [None, True, 0, 1.5, 1e30, 'a "}{ ü', [1, [2]], {"a": {"b": None}}, {}, []]
@@ -350,11 +354,140 @@ async def test_polling_finds_what_no_notification_told(
         return await listeners(connection) == 1
 
     await wait_until(listens)
-    await app.job_manager.finish_job_by_id_async(
-        job_id, forthwith.JobStatus.FAILED, delete_job=False
-    )
-    with pytest.raises(JobFailed):
+    await connection.execute("delete from forthwith.job where id = %s", [job_id])
+    with pytest.raises(NoResult):
         await waiting
+
+
+@pytest.fixture
+def wait_for(app: forthwith.App, monkeypatch: pytest.MonkeyPatch) -> WaitFor:
+    """Begin to wait for a job's result, by notifications alone. Returns once they are heard."""
+    monkeypatch.setattr("forthwith.store.results.POLL_S", 36_000.0)
+    heard = asyncio.Event()
+    look = Results._look
+
+    async def noted(results: Results, job_id: int) -> Any:
+        end = await look(results, job_id)
+        if results._waiting:  # the second look, for which it listens
+            heard.set()
+        return end
+
+    monkeypatch.setattr(Results, "_look", noted)
+
+    async def begin(job_id: int) -> asyncio.Task[Any]:
+        waiting = asyncio.create_task(app.result(job_id, timeout=60))
+        await heard.wait()
+        return waiting
+
+    return begin
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "status"),
+    [("crashes_max", 1, "failed"), ("crashes", 2, "failed"), ("abort_requested", True, "aborted")],
+)
+async def test_who_waits_is_told_of_a_job_that_ends_with_its_rescue(
+    app: forthwith.App,
+    connection: psycopg.AsyncConnection[Any],
+    database_url: str,
+    wait_for: WaitFor,
+    column: str,
+    value: object,
+    status: str,
+) -> None:
+    job_id = await declare(app).defer_async(value=1)
+    worker = await VirtualWorker(database_url, connection).register()
+    await worker.claim(1)
+    await connection.execute(
+        f"update forthwith.job set {column} = %s, started_at = now()",  # noqa: S608 -- ours
+        [value],
+    )
+    waiting = await wait_for(job_id)
+    await worker.die()
+    rescued = await worker.store.rescue(await observed(connection), 1000)
+    assert [job.fate for job in rescued] == [status]
+    with pytest.raises(JobFailed) as caught:
+        await waiting
+    assert (caught.value.status, caught.value.exception_type) == (status, "WorkerDied")
+    await worker.store.close()
+
+
+@pytest.mark.parametrize("deed", ["cancel", "cancel and delete", "end"])
+async def test_who_waits_is_told_of_a_job_that_is_ended_by_hand(
+    app: forthwith.App, wait_for: WaitFor, deed: str
+) -> None:
+    job_id = await declare(app).defer_async(value=1)
+    waiting = await wait_for(job_id)
+    if deed == "end":
+        await app.job_manager.finish_job_by_id_async(
+            job_id, forthwith.JobStatus.FAILED, delete_job=False
+        )
+    else:
+        await app.job_manager.cancel_job_by_id_async(job_id, delete_job=deed != "cancel")
+    with pytest.raises((JobFailed, NoResult)):
+        await waiting
+
+
+async def test_who_waits_is_told_of_a_job_that_is_aborted_before_it_starts(
+    app: forthwith.App, connection: psycopg.AsyncConnection[Any], wait_for: WaitFor
+) -> None:
+    job_id = await declare(app).defer_async(value=1)
+    await connection.execute("update forthwith.job set abort_requested = true")
+    waiting = await wait_for(job_id)
+    await run_until_idle(app)
+    with pytest.raises(JobFailed, match="was aborted"):
+        await waiting
+
+
+@pytest.mark.parametrize("way", [ways.async_transaction, ways.async_psycopg])
+async def test_who_waits_is_told_of_a_job_that_completes_itself(
+    app: forthwith.App, database_url: str, wait_for: WaitFor, way: Any
+) -> None:
+    @app.task(name="own", keep_result=True, pass_context=True)
+    async def own(context: forthwith.JobContext) -> None:
+        async with way(context, database_url) as execute:
+            await execute("select 1")
+
+    waiting = await wait_for(await own.defer_async())
+    await run_until_idle(app)
+    with pytest.raises(NoResult, match="itself"):
+        await waiting
+
+
+@pytest.mark.parametrize("way", [ways.transaction, ways.plain_psycopg])
+async def test_who_waits_is_told_of_a_job_that_completes_itself_in_a_thread(
+    app: forthwith.App, database_url: str, wait_for: WaitFor, way: Any
+) -> None:
+    @app.task(name="own", keep_result=True, pass_context=True)
+    def own(context: forthwith.JobContext) -> None:
+        with way(context, database_url) as execute:
+            execute("select 1")
+
+    waiting = await wait_for(await own.defer_async())
+    await run_until_idle(app)
+    with pytest.raises(NoResult, match="itself"):
+        await waiting
+
+
+async def test_nobody_is_told_of_jobs_whose_task_keeps_no_result(
+    app: forthwith.App, database_url: str
+) -> None:
+    @app.task(name="own", pass_context=True)
+    async def own(context: forthwith.JobContext) -> None:
+        async with context.transaction():
+            pass
+
+    await own.defer_async()
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as ear:
+        await ear.execute("listen forthwith_done")
+        await run_until_idle(app)
+        job_id = await declare(app).defer_async(value=1)
+        await run_until_idle(app)
+        async for notification in ear.notifies(timeout=30):
+            assert notification.payload == str(job_id)
+            break
+        else:
+            pytest.fail("the notification did not come")
 
 
 async def test_waiting_survives_the_loss_of_its_connection_and_false_notifications(

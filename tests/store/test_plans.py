@@ -287,6 +287,7 @@ async def test_jobs_of_one_worker_are_found_without_reading_the_table(
             "last_seens": [BIG_LAST_SEEN],
             "sessionless": [True],
             "batch_size": 1000,
+            "done_channel": "forthwith_done",
         },
         "release_orphans": {"worker_id": 1, "known_ids": [1, 2]},
     }
@@ -327,6 +328,7 @@ async def test_jobs_of_a_big_dead_worker_are_rescued_in_batches_that_cost_what_t
             "last_seens": [gone[0].last_seen.isoformat()],
             "sessionless": [True],
             "batch_size": 1000,
+            "done_channel": "forthwith_done",
         }
         pages = []
         for _ in range(20):

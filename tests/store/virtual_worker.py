@@ -103,6 +103,7 @@ async def take_over(
         last_seens=[worker.last_seen for worker in gone],
         sessionless=[worker.sessionless for worker in gone],
         batch_size=batch_size,
+        done_channel="forthwith_done",
     )
     return [Rescued._make(row) for row in rows]
 

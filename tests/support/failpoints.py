@@ -79,9 +79,9 @@ class Failpoints:
 
         @asynccontextmanager
         async def dying(
-            completing: Completing, job: ClaimedJob, note: Callable[[str], None]
+            completing: Completing, job: ClaimedJob, note: Callable[[str], None], **given: bool
         ) -> AsyncIterator[Any]:
-            async with transaction(completing, job, note) as connection:
+            async with transaction(completing, job, note, **given) as connection:
                 yield connection
                 self.reach("before_commit", _key_of(job))
             self.reach("after_commit", _key_of(job))

@@ -200,11 +200,11 @@ def effect_committed_apart_from_completion() -> None:
     transaction = Completing.transaction
 
     @asynccontextmanager
-    async def apart(self: Completing, job: Any, note: Any) -> AsyncIterator[Any]:
+    async def apart(self: Completing, job: Any, note: Any, **given: bool) -> AsyncIterator[Any]:
         async with self._pool.lent() as connection:
             await connection.set_autocommit(True)
             yield connection
-        async with transaction(self, job, note):
+        async with transaction(self, job, note, **given):
             pass
 
     Completing.transaction = apart  # type: ignore[method-assign,assignment]
@@ -214,8 +214,8 @@ def effect_committed_apart_from_completion() -> None:
 def lost_lease_does_not_roll_back_the_effect() -> None:
     steps = Completing._steps
 
-    def unfenced(self: Completing, *arguments: Any) -> Iterator[Any]:
-        taking = steps(self, *arguments)
+    def unfenced(self: Completing, *arguments: Any, **given: Any) -> Iterator[Any]:
+        taking = steps(self, *arguments, **given)
         step = next(taking)
         while True:
             rows = yield step

@@ -40,8 +40,12 @@ class Completion:
         job: ClaimedJob,
         store: JobStore,
         why_abort: Callable[[], AbortReason | None],
+        *,
+        tells: bool = False,
     ) -> None:
+        """With `tells`, somebody may wait for what becomes of the job."""
         self._job = job
+        self._tells = tells
         self._store = store
         self._why_abort = why_abort
         self._loop = asyncio.get_running_loop()
@@ -102,7 +106,9 @@ class Completion:
             await self._forget_rolled_back()
         self._is_open = True
         try:
-            async with self._completing.transaction(self._job, self._note) as connection:
+            async with self._completing.transaction(
+                self._job, self._note, tells=self._tells
+            ) as connection:
                 yield connection
         except Exception:
             if self._transaction_id is None or await self._fate() is not Fate.COMMITTED:
@@ -120,7 +126,9 @@ class Completion:
             self._ask(self._forget_rolled_back)
         self._is_open = True
         try:
-            with self._completing.transaction_blocking(self._job, self._note) as connection:
+            with self._completing.transaction_blocking(
+                self._job, self._note, tells=self._tells
+            ) as connection:
                 yield connection
         except Exception:
             if self._transaction_id is None or self._ask(self._fate) is not Fate.COMMITTED:
@@ -148,13 +156,13 @@ class Completion:
         try:
             place = await self._asked(self._completing.place)
             transaction_id = await self._completing.complete_in(
-                self._job, connection, place, self._transaction_id
+                self._job, connection, place, self._transaction_id, tells=self._tells
             )
         except OtherDatabase:  # or the server was started anew since we asked
             place = await self._asked(self._place_afresh)
             with _named():
                 transaction_id = await self._completing.complete_in(
-                    self._job, connection, place, self._transaction_id
+                    self._job, connection, place, self._transaction_id, tells=self._tells
                 )
         self._note(transaction_id)
 
@@ -164,13 +172,13 @@ class Completion:
         try:
             place = self._ask(self._completing.place)
             transaction_id = self._completing.complete_in_blocking(
-                self._job, connection, place, self._transaction_id
+                self._job, connection, place, self._transaction_id, tells=self._tells
             )
         except OtherDatabase:
             place = self._ask(self._place_afresh)
             with _named():
                 transaction_id = self._completing.complete_in_blocking(
-                    self._job, connection, place, self._transaction_id
+                    self._job, connection, place, self._transaction_id, tells=self._tells
                 )
         self._note(transaction_id)
 

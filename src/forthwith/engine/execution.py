@@ -127,7 +127,7 @@ class Execution:
         store: JobStore,
         progress: Progress | None,
     ) -> JobContext:
-        self.completion = Completion(self.job, store, self.why_abort)
+        self.completion = Completion(self.job, store, self.why_abort, tells=plan.keep is not None)
         return plan.make_context(
             ContextParts(
                 job=self.job,

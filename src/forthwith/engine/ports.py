@@ -97,26 +97,39 @@ class Completing(Protocol):
     """Completions in transactions that a task's own SQL commits with.
 
     The fenced statement runs at the end of a block, or when asked, and raises `LeaseLost`. The id of
-    the transaction is told before the commit, so that somebody can ask what became of it.
+    the transaction is told before the commit, so that somebody can ask what became of it. With `tells`,
+    who waits for the job's end hears of the commit.
     """
 
     def transaction(
-        self, job: ClaimedJob, note: Callable[[str], None]
+        self, job: ClaimedJob, note: Callable[[str], None], *, tells: bool
     ) -> AbstractAsyncContextManager[psycopg.AsyncConnection[Any]]: ...
 
     def transaction_blocking(
-        self, job: ClaimedJob, note: Callable[[str], None]
+        self, job: ClaimedJob, note: Callable[[str], None], *, tells: bool
     ) -> AbstractContextManager[psycopg.Connection[Any]]: ...
 
     def is_async(self, connection: object) -> bool: ...
 
     async def complete_in(
-        self, job: ClaimedJob, connection: object, place: Place, earlier: str | None
+        self,
+        job: ClaimedJob,
+        connection: object,
+        place: Place,
+        earlier: str | None,
+        *,
+        tells: bool,
     ) -> str:
         """Return the transaction's id. `earlier` is one that was tried before. Raises `OtherDatabase`."""
 
     def complete_in_blocking(
-        self, job: ClaimedJob, connection: object, place: Place, earlier: str | None
+        self,
+        job: ClaimedJob,
+        connection: object,
+        place: Place,
+        earlier: str | None,
+        *,
+        tells: bool,
     ) -> str: ...
 
     async def place(self, *, afresh: bool = False) -> Place: ...

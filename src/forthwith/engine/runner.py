@@ -161,6 +161,7 @@ class Runners:
         stuck = list(self._executions.values())
         for execution in stuck:
             outcome = _given_up(execution)
+            self._tell(execution.job, execution.plan)
             self._completer.add(outcome)
             logger.error(
                 "Job %d (%s) did not stop; it %s",
@@ -227,6 +228,7 @@ class Runners:
             if job.abort_requested or job.id in self._aborted_unstarted:
                 self._aborted_unstarted.discard(job.id)
                 log_outcome(Aborted(job, None), 0.0)
+                self._tell(job, plan)
                 return Aborted(job, None)
             execution.runner = runner
             return await self._outcome(execution, plan)
@@ -257,6 +259,7 @@ class Runners:
         except BaseException as error:
             if issubclass(type(error), GeneratorExit):
                 if _is_at_work(execution.runner):  # and not thrown away with its loop
+                    self._tell(job, plan)
                     self._completer.add(self._outcome_of(error, execution, plan))
                 raise  # for Python closes every coroutine on the way, this one too: see _replace
             if plan.needs_context:
@@ -315,6 +318,11 @@ class Runners:
                 error = broken
         self._completer.keep(job, result)
         return error
+
+    def _tell(self, job: ClaimedJob, plan: TaskPlan | None) -> None:
+        """Have who waits for the job's result told of its outcome, which leaves none."""
+        if plan is not None and plan.keep is not None:
+            self._completer.keep(job, None)
 
     async def _may_start(self, job: ClaimedJob) -> bool:
         """Record the start of a job that must not run twice. Not sure means not started."""

@@ -17,9 +17,10 @@ from forthwith.engine.ports import Fate, OtherDatabase, Place
 from forthwith.errors import ForthwithError, InvalidArgument, LeaseLost
 from forthwith.outcome import Succeeded
 from forthwith.store import callers_connection
+from forthwith.store.keeping import payloads_of
 from forthwith.store.own_names import own_names, own_names_blocking
 from forthwith.store.recording import Recording
-from forthwith.store.statements import statements
+from forthwith.store.statements import done_channel_of, statements
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
@@ -58,6 +59,7 @@ class Completing:
         keeps: Callable[[str], bool],
     ) -> None:
         self._statements = statements(schema)
+        self._done_channel = done_channel_of(schema)
         self._asking = asking
         self._keeps = keeps
         self._place: Place | None = None
@@ -69,7 +71,7 @@ class Completing:
 
     @asynccontextmanager
     async def transaction(
-        self, job: ClaimedJob, note: Callable[[str], None]
+        self, job: ClaimedJob, note: Callable[[str], None], *, tells: bool = False
     ) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
         async with (
             self._free,  # who finds no connection waits; the pool's own patience is for connecting
@@ -78,16 +80,17 @@ class Completing:
         ):
             yield connection
             with translated():
-                note(await self._completed(connection, self._steps(job, IDLE_OWN_MS)))
+                note(await self._completed(connection, self._steps(job, IDLE_OWN_MS, tells=tells)))
 
     @contextmanager
     def transaction_blocking(
-        self, job: ClaimedJob, note: Callable[[str], None]
+        self, job: ClaimedJob, note: Callable[[str], None], *, tells: bool = False
     ) -> Iterator[psycopg.Connection[Any]]:
         with self._task_pool.lent() as connection, connection.transaction():
             yield connection
             with translated():
-                note(self._completed_blocking(connection, self._steps(job, IDLE_OWN_MS)))
+                steps = self._steps(job, IDLE_OWN_MS, tells=tells)
+                note(self._completed_blocking(connection, steps))
 
     # -- a transaction of the caller's --------------------------------------------------------------
 
@@ -95,21 +98,33 @@ class Completing:
         return callers_connection.is_async(connection)
 
     async def complete_in(
-        self, job: ClaimedJob, connection: object, place: Place, earlier: str | None
+        self,
+        job: ClaimedJob,
+        connection: object,
+        place: Place,
+        earlier: str | None,
+        *,
+        tells: bool = False,
     ) -> str:
         with callers_connection.in_callers_transaction():
             driver = await callers_connection.async_connection(connection)
             _check_open(driver)
-            steps = self._steps(job, IDLE_CALLERS_MS, place, earlier)
+            steps = self._steps(job, IDLE_CALLERS_MS, place, earlier, tells=tells)
             return await self._completed(driver, steps)
 
     def complete_in_blocking(
-        self, job: ClaimedJob, connection: object, place: Place, earlier: str | None
+        self,
+        job: ClaimedJob,
+        connection: object,
+        place: Place,
+        earlier: str | None,
+        *,
+        tells: bool = False,
     ) -> str:
         with callers_connection.in_callers_transaction():
             driver = callers_connection.blocking_connection(connection)
             _check_open(driver)
-            steps = self._steps(job, IDLE_CALLERS_MS, place, earlier)
+            steps = self._steps(job, IDLE_CALLERS_MS, place, earlier, tells=tells)
             return self._completed_blocking(driver, steps)
 
     # -- what became of it --------------------------------------------------------------------------
@@ -144,6 +159,8 @@ class Completing:
         idle_ms: int,
         expected: Place | None = None,
         earlier: str | None = None,
+        *,
+        tells: bool = False,
     ) -> Generator[Step, list[tuple[Any, ...]], str]:
         """Complete the job under the fence; return the transaction's id."""
         recording = Recording([Succeeded(job)], self._keeps)
@@ -162,6 +179,10 @@ class Completing:
             raise LeaseLost if earlier is None else ForthwithError(ENDED_TWICE)
         if locks := recording.locks_of({job.id}):
             yield Step("advance_lines", {"locks": locks})
+        if tells:
+            yield Step(
+                "tell_done", {"channel": self._done_channel, "payloads": payloads_of([job.id])}
+            )
         return transaction_id  # type: ignore[no-any-return]
 
     async def _completed(

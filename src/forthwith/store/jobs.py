@@ -137,9 +137,14 @@ class JobQueries:
         """Give a live job a final status by hand. False: there is no such live job."""
         async with self._transaction() as connection:
             rows = await self._rows(
-                "end_job", connection, id=job_id, status=status, delete_job=delete_job
+                "end_job",
+                connection,
+                id=job_id,
+                status=status,
+                delete_job=delete_job,
+                done_channel=self._done_channel,
             )
-            await self._advance([lock for _, lock in rows], connection)
+            await self._advance([lock for _, lock, _ in rows], connection)
             return bool(rows)
 
     async def retry(

@@ -271,6 +271,7 @@ class PostgresStore:
                 last_seens=[worker.last_seen for worker in gone],
                 sessionless=[worker.sessionless for worker in gone],
                 batch_size=limit,
+                done_channel=self._done_channel,
             )
             return [Rescued._make(row) for row in await cursor.fetchall()]
 

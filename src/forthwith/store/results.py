@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from forthwith.store.jobs import JobQueries
 
 POLL_S = 2.0
-"""How often to ask for what no notification told: crashes, jobs that completed themselves, lost ones."""
+"""How often to ask for what no notification told: where it was lost, or a job deleted by other means."""
 LINGER_S = 1.0
 """For how long to go on listening when nobody waits: the next one may come soon."""
 LISTEN_AGAIN_S = 1.0
