@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import pytest
 
+from forthwith.web.notices import Notices
 from tests.web.conftest import HASH, client_of
 from tests.web.populated import FAR, HOSTILE, LOCK, QUEUE, SECRET, TASK, app_of, populate
 
@@ -216,6 +218,64 @@ async def test_periodic_tasks_are_run_paused_and_resumed(client: httpx.AsyncClie
     assert "yearly is paused." in (await post(client, "/periodic/pause", **task)).text
     assert "yearly goes on." in (await post(client, "/periodic/resume", **task)).text
     assert (await client.post("/periodic/drop", data=task)).status_code == 422
+
+
+async def test_what_has_come_of_a_form_is_told_once(client: httpx.AsyncClient) -> None:
+    done = await client.post("/queues/pause", data={"queue": "fine"})
+    assert done.headers["location"] == "/queues"
+    cookie = done.headers["set-cookie"].lower()
+    assert "; httponly" in cookie
+    assert "; samesite=strict" in cookie
+    assert int(cookie.split("max-age=")[1].split(";")[0]) <= 60
+    refreshes: tuple[dict[str, str], ...] = (
+        {"HX-Request": "true"},
+        {"Sec-Fetch-Mode": "cors"},
+        {"Sec-Fetch-Mode": "navigate", "Sec-Purpose": "prefetch"},
+    )
+    for headers in refreshes:  # none of which shows it to anybody
+        refreshed = await client.get("/queues", headers=headers)
+        assert "fine is paused." not in refreshed.text
+    assert "fine is paused." not in (await read(client, "/jobs")).text  # in another tab
+    opened = await client.get("/queues", headers={"Sec-Fetch-Mode": "navigate"})
+    assert "fine is paused." in opened.text
+    assert "fine is paused." not in (await read(client, "/queues")).text
+
+
+async def test_nobody_else_can_have_a_page_say_something(client: httpx.AsyncClient) -> None:
+    false = "Your database was deleted. Call 555-0100."
+    assert false not in (await read(client, f"/queues?{urlencode({'said': false})}")).text
+    signed = Notices("another secret, as long as it takes")._signer.dumps(["/queues", false])
+    for cookie in (false, signed, "x" * 5000, "", "a.b.c"):
+        client.cookies.set("forthwith_notice", str(cookie))
+        assert false not in (await read(client, "/queues")).text
+
+
+async def test_notice_is_over_after_a_minute(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await client.post("/queues/pause", data={"queue": "fine"})
+    now_s = time.time()
+    monkeypatch.setattr("itsdangerous.timed.time.time", lambda: now_s + 62)
+    assert "fine is paused." not in (await read(client, "/queues")).text
+    monkeypatch.setattr("itsdangerous.timed.time.time", lambda: now_s)
+    assert "fine is paused." in (await read(client, "/queues")).text
+
+
+async def test_notice_fits_a_cookie_and_the_place_where_it_is_mounted(
+    make_dashboard: Callable[..., Dashboard],
+) -> None:
+    from starlette.applications import Starlette
+    from starlette.routing import Mount
+
+    name = "\N{PARTY POPPER}" * 128
+    site = Starlette(routes=[Mount("/ops", make_dashboard(open_to_all="operator"))])
+    async with client_of(site) as client:
+        done = await client.post("/ops/queues/pause", data={"queue": name})
+        assert done.headers["location"] == "/ops/queues"
+        assert "; Path=/ops;" in done.headers["set-cookie"]
+        assert len(done.headers["set-cookie"]) < 4096
+        assert f"{name} is paused." in (await read(client, "/ops/queues")).text
+        assert f"{name} is paused." not in (await read(client, "/ops/queues")).text
 
 
 async def test_viewers_are_shown_nothing_to_do(make_dashboard: Callable[..., Dashboard]) -> None:

@@ -139,6 +139,21 @@ async def test_page_stays_fresh_without_being_loaded_again(
     await expect(page.get_by_label("Queue")).to_have_value("half a na")
 
 
+async def test_notice_stays_while_the_page_is_kept_fresh_and_is_gone_when_it_is_opened_again(
+    open_page: Callable[..., object], app: forthwith.App
+) -> None:
+    page = await open_page()  # type: ignore[misc]
+    await page.goto("/queues")
+    await page.get_by_role("button", name="Pause fine").click()
+    await expect(page.get_by_text("fine is paused.")).to_be_visible()
+    await app.tasks["fine"].configure(queue="fresh").defer_async()
+    await expect(page.get_by_role("link", name="fresh", exact=True)).to_be_visible()
+    await expect(page.get_by_text("fine is paused.")).to_be_visible()
+    await page.reload()
+    await expect(page.get_by_role("button", name="Resume fine")).to_be_visible()
+    await expect(page.get_by_text("fine is paused.")).to_have_count(0)
+
+
 async def test_what_is_in_names_is_text(
     open_page: Callable[..., object], ids: dict[str, int]
 ) -> None:

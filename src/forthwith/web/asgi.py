@@ -13,6 +13,7 @@ from forthwith.web.gates import gate_of
 from forthwith.web.guard import Guard
 from forthwith.web.headers import SecurityHeaders
 from forthwith.web.limits import Limits
+from forthwith.web.notices import Notices
 from forthwith.web.outage import Outage, OutageCheck
 from forthwith.web.redaction import is_secret_name
 
@@ -41,6 +42,7 @@ class Dashboard:
         )
         self.outage = Outage(app.connector.database)
         self.events = Events(self.desk, self.outage, streams_max=settings.streams_max)
+        self.notices = Notices(settings.secret)
         self.routes = make_routes(self)
         self._stack = self._guarded(self.routes)
 

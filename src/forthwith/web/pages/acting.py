@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 from forthwith.errors import InvalidArgument
 from forthwith.operations import Action, ActionResult
 from forthwith.web.api.requests import DO_MAX, JobId
-from forthwith.web.dependencies import AtDesk, page_context
+from forthwith.web.dependencies import AtDesk, dashboard_of, page_context
 from forthwith.web.pages.job_query import FIELDS, fields_of, filter_of, time_of
 from forthwith.web.pages.layout import address, page
 
@@ -135,8 +135,9 @@ def _told(result: ActionResult) -> str:
 
 
 def _back(request: Request, path: str, said: str, **parameters: Any) -> Response:
-    base = page_context(request).base
-    return RedirectResponse(address(base, path, {**parameters, "said": said[:500]}), 303)
+    response = RedirectResponse(address(page_context(request).base, path, parameters), 303)
+    dashboard_of(request).notices.give(request, response, path, said)
+    return response
 
 
 def _texts(form: FormData) -> dict[str, str]:

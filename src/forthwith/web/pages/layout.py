@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
-from forthwith.web.dependencies import page_context
+from forthwith.web.dependencies import dashboard_of, page_context
 from forthwith.web.pages import libraries
 from forthwith.web.pages.words import FILTERS
 from forthwith.web.paths import base_of
@@ -62,8 +62,9 @@ HTMX = {
 
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
     """Return a page of a request that is signed in."""
-    asks = page_context(request)
-    return _drawn(
+    asks, notices = page_context(request), dashboard_of(request).notices
+    said = notices.of(request)
+    drawn = _drawn(
         template,
         status,
         {
@@ -71,12 +72,15 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
             "asks": asks,
             "bar": BAR,
             "here": request.url.path.removeprefix(asks.base),
-            "said": request.query_params.get("said"),
+            "said": said,
             "libraries": libraries.are_there(),
             "htmx": HTMX,
             **values,
         },
     )
+    if said is not None:
+        notices.told(request, drawn)
+    return drawn
 
 
 def login_page(request: Request, *, target: str, problem: str | None, status: int) -> HTMLResponse:
