@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import statistics
 import sys
 import time
@@ -56,6 +57,7 @@ def main(workers: tuple[int, ...], rounds: int, database: str | None, **options:
 
     With --workers several times, the numbers of worker processes take turns.
     """
+    logging.getLogger("forthwith").setLevel(logging.ERROR)
     found: dict[int, dict[str, list[float]]] = {
         each: defaultdict(list) for each in dict.fromkeys(workers)
     }

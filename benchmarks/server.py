@@ -54,6 +54,16 @@ class Server:
             with self.connect() as connection:
                 connection.execute(_statement("drop database if exists {} with (force)", name))
 
+    @contextlib.contextmanager
+    def kept(self, name: str) -> Iterator[tuple[str, bool]]:
+        """The URL of a database that stays, and whether it has just been made."""
+        with self.connect() as connection:
+            found = connection.execute("select from pg_database where datname = %s", [name])
+            is_new = found.fetchone() is None
+            if is_new:
+                connection.execute(_statement("create database {} template template0", name))
+        yield urlunsplit(urlsplit(self.url)._replace(path=f"/{name}")), is_new
+
     def connect(self) -> psycopg.Connection:
         """A connection to the server's own database, in autocommit mode."""
         return psycopg.connect(self.url, autocommit=True)

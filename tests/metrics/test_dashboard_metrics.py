@@ -26,12 +26,14 @@ async def asking(app: forthwith.App) -> AsyncIterator[httpx.AsyncClient]:
 async def test_waiting_jobs_are_told(app: forthwith.App) -> None:
     await app.configure_task("send", queue="mail").batch_defer_async({}, {})
     await app.configure_task("send", queue="mail", schedule_in={"hours": 1}).defer_async()
+    await app.configure_task("count", queue="mail").defer_async()
     async with asking(app) as client:
         answer = await client.get("/metrics")
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/plain; version=")
-    assert 'forthwith_jobs{queue="mail",state="ready"} 2.0' in answer.text
-    assert 'forthwith_jobs{queue="mail",state="scheduled"} 1.0' in answer.text
+    assert 'forthwith_jobs{queue="mail",state="ready",task="send"} 2.0' in answer.text
+    assert 'forthwith_jobs{queue="mail",state="scheduled",task="send"} 1.0' in answer.text
+    assert 'forthwith_jobs{queue="mail",state="ready",task="count"} 1.0' in answer.text
     assert 'forthwith_workers{state="live"} 0.0' in answer.text
 
 

@@ -15,9 +15,9 @@ from forthwith.engine.meter import Meter
 from forthwith.engine.ports import Rescued
 from forthwith.engine.readings import Readings
 from forthwith.metrics.exposition import exposition
-from forthwith.metrics.queue_metrics import QUEUES_MAX, QueueMetrics
+from forthwith.metrics.queue_metrics import QUEUES_MAX, TASKS_MAX, QueueMetrics
 from forthwith.metrics.worker_metrics import WorkerMetrics
-from forthwith.operations import QueueState, WorkerState
+from forthwith.operations import LiveCount, QueueState, WorkerState
 from forthwith.outcome import Released, Succeeded
 from tests.unit.claimed import claimed_job
 
@@ -96,9 +96,24 @@ def of_worker() -> str:
     return exposition("", WorkerMetrics(metered_worker())).body.decode()
 
 
-def of_database(*queues: QueueState) -> str:
+def count(of: str = "mail", **changes: Any) -> LiveCount:
+    values = {
+        "queue": of,
+        "task": "work",
+        "running": 0,
+        "ready": 1,
+        "blocked": 0,
+        "scheduled": 0,
+        "oldest_waiting_at": NOW,
+    }
+    return LiveCount(**{**values, **changes})
+
+
+def of_database(*queues: QueueState, counts: list[LiveCount] | None = None) -> str:
     workers = [worker_state(is_silent=False), worker_state(is_silent=True)]
-    return exposition("", QueueMetrics(queues, workers)).body.decode()
+    if counts is None:
+        counts = [count(each.name, ready=each.ready) for each in queues]
+    return exposition("", QueueMetrics(queues, counts, workers)).body.decode()
 
 
 def exported() -> dict[str, str]:
@@ -168,8 +183,21 @@ def test_released_jobs_are_counted_and_not_timed() -> None:
 def test_queues_are_told_by_state_the_largest_first_up_to_a_limit() -> None:
     text = of_database(*(queue(f"queue {number}", ready=number) for number in range(1200)))
     assert text.count('forthwith_queue_paused{queue="') == QUEUES_MAX
-    assert 'forthwith_jobs{queue="queue 1199",state="ready"} 1199.0' in text
+    assert 'forthwith_jobs{queue="queue 1199",state="ready",task="work"} 1199.0' in text
     assert 'queue="queue 199"' not in text
+
+
+def test_jobs_are_told_by_task_and_those_of_the_smallest_tasks_together() -> None:
+    numbers = range(1, TASKS_MAX + 3)
+    text = of_database(queue(), counts=[count(task=f"task {n}", ready=n) for n in numbers])
+    assert f'forthwith_jobs{{queue="mail",state="ready",task="task {TASKS_MAX}"}}' in text
+    assert 'task="task 2"' not in text
+    assert 'forthwith_jobs{queue="mail",state="ready",task=""} 3.0' in text
+
+
+def test_queue_without_jobs_is_told_as_empty() -> None:
+    text = of_database(queue(ready=0, blocked=0, scheduled=0, running=0), counts=[])
+    assert 'forthwith_jobs{queue="mail",state="ready",task=""} 0.0' in text
 
 
 def test_hostile_queue_names_stay_within_their_label() -> None:

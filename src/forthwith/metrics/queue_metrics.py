@@ -12,18 +12,26 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-    from forthwith.operations import QueueState, WorkerState
+    from forthwith.operations import LiveCount, QueueState, WorkerState
 
 QUEUES_MAX = 1000
 """Of how many queues is told: those with the most jobs."""
+TASKS_MAX = 1000
+"""Of how many tasks in a queue they are told by task, in all: those with the most jobs."""
+STATES = ("ready", "blocked", "scheduled", "running")
 
 
 class QueueMetrics:
     """The metrics of all queues and workers, as they were found."""
 
-    def __init__(self, queues: Sequence[QueueState], workers: Sequence[WorkerState]) -> None:
-        by_size = sorted(queues, key=lambda queue: queue.waiting + queue.running, reverse=True)
-        self._queues = by_size[:QUEUES_MAX]
+    def __init__(
+        self,
+        queues: Sequence[QueueState],
+        counts: Sequence[LiveCount],
+        workers: Sequence[WorkerState],
+    ) -> None:
+        self._queues = sorted(queues, key=_size, reverse=True)[:QUEUES_MAX]
+        self._counts = sorted(counts, key=_size, reverse=True)
         self._workers = workers
 
     def collect(self) -> Iterator[Metric]:
@@ -49,14 +57,23 @@ class QueueMetrics:
         yield workers
 
     def _jobs(self) -> Metric:
+        """By queue and task. Jobs of the smaller tasks are told together, as of a task without a name."""
         family = GaugeMetricFamily(
             "forthwith_jobs",
             "Jobs that have not ended; at least so many, where there are too many to count.",
-            labels=["queue", "state"],
+            labels=["queue", "task", "state"],
         )
-        for queue in self._queues:
-            for state in ("ready", "blocked", "scheduled", "running"):
-                family.add_metric([queue.name, state], getattr(queue, state))
+        others = {queue.name: dict.fromkeys(STATES, 0) for queue in self._queues}
+        told = [count for count in self._counts if count.queue in others]
+        for count in told[:TASKS_MAX]:
+            for state in STATES:
+                family.add_metric([count.queue, count.task, state], getattr(count, state))
+        for count in told[TASKS_MAX:]:
+            for state in STATES:
+                others[count.queue][state] += getattr(count, state)
+        for queue, numbers in others.items():
+            for state, number in numbers.items():
+                family.add_metric([queue, "", state], number)
         return family
 
     def _ages(self) -> Metric:
@@ -77,3 +94,7 @@ class QueueMetrics:
         for queue, value in zip(self._queues, values, strict=True):
             family.add_metric([queue.name], value)
         return family
+
+
+def _size(counted: QueueState | LiveCount) -> int:
+    return counted.waiting + counted.running

@@ -63,7 +63,8 @@ def _shared(request: Request, desk: Desk) -> Snapshot[QueueMetrics]:
         async def ask() -> QueueMetrics:
             from forthwith.metrics.queue_metrics import QueueMetrics
 
-            return QueueMetrics(*await asyncio.gather(desk.queues(), desk.workers()))
+            asked = (desk.queues(), desk.live_counts(), desk.workers())
+            return QueueMetrics(*await asyncio.gather(*asked))
 
         state.queue_metrics = Snapshot(ask)
     shared: Snapshot[QueueMetrics] = state.queue_metrics

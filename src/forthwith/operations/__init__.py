@@ -3,6 +3,7 @@
 `Desk` is the way in. What it returns are frozen values with plain fields, fit for JSON.
 """
 
+from forthwith.operations.census import LiveCount
 from forthwith.operations.desk import Desk
 from forthwith.operations.error_group import ErrorGroup
 from forthwith.operations.finding import Finding, Severity
@@ -30,6 +31,7 @@ __all__ = [
     "JobPage",
     "JobSummary",
     "JobView",
+    "LiveCount",
     "LockState",
     "Overview",
     "PeriodicState",

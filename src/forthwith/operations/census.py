@@ -17,7 +17,7 @@ ROWS_MAX_IN_HASTE = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class LiveCount:
     """Live jobs that have queue and task in common."""
 
     queue: str
@@ -39,7 +39,7 @@ class Census:
     """All live jobs, or as many as could be counted in the time of a question."""
 
     as_of: datetime
-    counts: list[Count]
+    counts: list[LiveCount]
     ready_queues: list[str]
     """All queues that have a ready job, whether it was counted or not."""
     is_exact: bool
@@ -59,6 +59,6 @@ async def _counted(queries: OperatorQueries, rows_max: int) -> Census:
         hop = await question.rows("ready_queues", queues=None)
         await question.set_local(b"set local enable_seqscan = on")
         rows = await question.rows("op_census", cap=rows_max)
-    counts = [Count(**row) for row in rows]
+    counts = [LiveCount(**row) for row in rows]
     counted = sum(count.waiting + count.running for count in counts)
     return Census(now, counts, [row["queue"] for row in hop], counted < rows_max)

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from forthwith.app import App
+    from forthwith.operations.census import LiveCount
     from forthwith.operations.error_group import ErrorGroup
     from forthwith.operations.finding import Finding
     from forthwith.operations.job_filter import JobFilter
@@ -125,6 +126,10 @@ class Desk:
         """Return the queues that have jobs, an hour's history, a listener or a pause, by name."""
         census, workers = await asyncio.gather(self._census.get(), self.workers())
         return await queues_of(self._queries, census, workers)
+
+    async def live_counts(self) -> list[LiveCount]:
+        """Return how many jobs have not ended, by queue and task."""
+        return (await self._census.get()).counts
 
     async def workers(self) -> list[WorkerState]:
         """Return the registered workers, oldest first."""

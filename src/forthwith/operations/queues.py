@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from forthwith.operations.census import Census, Count
+    from forthwith.operations.census import Census, LiveCount
     from forthwith.operations.worker_state import WorkerState
     from forthwith.store.operator_queries import Row
 
@@ -24,7 +24,7 @@ def queue_states(
     workers: Sequence[WorkerState],
 ) -> list[QueueState]:
     """Return all queues that any of these know of, by name."""
-    counts: dict[str, list[Count]] = {}
+    counts: dict[str, list[LiveCount]] = {}
     for count in census.counts:
         counts.setdefault(count.queue, []).append(count)
     listened = {queue for worker in workers for queue in worker.queues or ()}
@@ -37,7 +37,7 @@ def queue_states(
 
 def _state(
     name: str,
-    counts: Sequence[Count],
+    counts: Sequence[LiveCount],
     census: Census,
     paused_at: datetime | None,
     tally: Row | None,

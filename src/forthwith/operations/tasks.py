@@ -10,7 +10,7 @@ from forthwith.operations.task_state import TaskState
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from forthwith.operations.census import Census, Count
+    from forthwith.operations.census import Census, LiveCount
     from forthwith.operations.worker_state import WorkerState
     from forthwith.store.operator_queries import Row
 
@@ -30,7 +30,7 @@ def task_states(
     known_here: Collection[str],
 ) -> list[TaskState]:
     """Return all tasks that any of these know of, by name."""
-    counts: dict[str, list[Count]] = {}
+    counts: dict[str, list[LiveCount]] = {}
     for count in census.counts:
         counts.setdefault(count.task, []).append(count)
     told = {task for worker in workers for task in worker.tasks_known or ()}
@@ -50,7 +50,7 @@ def task_states(
 
 def _state(
     name: str,
-    counts: Sequence[Count],
+    counts: Sequence[LiveCount],
     tally: Row,
     *,
     known_by: int,
