@@ -37,6 +37,7 @@ QUESTIONS = (
     "periodic",
     "locks",
     "errors",
+    "stats/live",
     "stats/history",
 )
 

@@ -60,6 +60,12 @@ async def get_findings(desk: AtDesk) -> Any:
     return await desk.findings()
 
 
+@router.get("/stats/live", response_model=list_of(operations.LiveCount))
+async def get_live_counts(desk: AtDesk) -> Any:
+    """Return how many jobs have not ended, by queue and task."""
+    return await desk.live_counts()
+
+
 @router.get("/stats/history", response_model=list_of(operations.TallyPoint))
 async def get_history(
     desk: AtDesk,

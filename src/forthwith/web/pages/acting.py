@@ -1,8 +1,10 @@
 """What the pages' forms do. Each leads back to a page, which says what has come of it."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request
+from pydantic import AfterValidator
 from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
@@ -10,7 +12,8 @@ from forthwith.errors import InvalidArgument
 from forthwith.operations import Action, ActionResult
 from forthwith.web.api.requests import DO_MAX, JobId
 from forthwith.web.dependencies import AtDesk, dashboard_of, page_context
-from forthwith.web.pages.job_query import FIELDS, fields_of, filter_of, time_of
+from forthwith.web.pages import names
+from forthwith.web.pages.job_query import fields_of, filter_of, time_of
 from forthwith.web.pages.layout import address, page
 
 router = APIRouter()
@@ -21,7 +24,7 @@ DONE: dict[Action, str] = {
     "reschedule": "rescheduled",
     "delete": "deleted",
 }
-Name = Annotated[str, Form()]
+Name = Annotated[str, Form(), AfterValidator(names.read)]
 At = Annotated[str | None, Form()]
 
 
@@ -55,11 +58,10 @@ async def apply(
     at: At = None,
 ) -> Response:
     """Do it to the jobs of a filter, at most as many as were announced."""
-    fields = _texts(await request.form())
-    asked = filter_of(fields)
+    asked = filter_of(_texts(await request.form()))
     due = time_of("at", at) if action == "reschedule" else None
     result = await desk.apply(action, asked, expected_max=expected_max, at=due)
-    kept = {name: fields[name] for name in FIELDS if fields.get(name) and name != "status"}
+    kept = fields_of(replace(asked, status=None))
     return _back(request, "/jobs", _told(result), **kept)
 
 
@@ -109,7 +111,7 @@ async def steer_periodic(
     desk: AtDesk,
     deed: str,
     task: Name,
-    periodic_id: Annotated[str, Form()] = "",
+    periodic_id: Name = "",
 ) -> Response:
     """Pause, resume or run a periodic task."""
     match deed:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from forthwith.errors import InvalidArgument
 from forthwith.operations import JobFilter
+from forthwith.web.pages import names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +27,11 @@ FIELDS = (
 
 def filter_of(fields: Mapping[str, str]) -> JobFilter:
     """Return the filter of a form's fields; what is empty asks nothing. Raises `InvalidArgument`."""
-    given = {name: fields[name].strip() for name in FIELDS if fields.get(name, "").strip()}
+    given = {
+        name: names.read(text) if name in names.FIELDS else text
+        for name in FIELDS
+        if (text := fields.get(name, "").strip())
+    }
     return JobFilter(
         status=given.get("status"),
         queue=given.get("queue"),

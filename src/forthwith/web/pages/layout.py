@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from forthwith.web.dependencies import dashboard_of, page_context
-from forthwith.web.pages import libraries
+from forthwith.web.pages import libraries, names
 from forthwith.web.pages.words import FILTERS
 from forthwith.web.paths import base_of
 
@@ -97,8 +97,12 @@ def problem_page(request: Request, *, status: int, detail: str) -> HTMLResponse:
 
 
 def address(base: str, path: str, parameters: dict[str, Any] | None = None) -> str:
-    """Return a link to one of our pages, without the parameters that are None."""
-    given = {name: value for name, value in (parameters or {}).items() if value is not None}
+    """Return a link to one of our pages, without the parameters that are None, and with names written."""
+    given = {
+        name: names.written(value) if name in names.FIELDS else value
+        for name, value in (parameters or {}).items()
+        if value is not None
+    }
     return f"{base}{path}" + (f"?{urlencode(given)}" if given else "")
 
 

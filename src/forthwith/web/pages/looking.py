@@ -9,6 +9,7 @@ from forthwith.operations import STATUSES, Action
 from forthwith.operations.deeds import APPLIES_TO
 from forthwith.web.api.requests import JobId
 from forthwith.web.dependencies import AtDesk
+from forthwith.web.pages import names
 from forthwith.web.pages.chart import HOUR, SPANS, History, span_of
 from forthwith.web.pages.job_query import fields_of, filter_of
 from forthwith.web.pages.layout import page
@@ -57,10 +58,10 @@ async def show_job(request: Request, desk: AtDesk, job_id: JobId) -> Response:
 
 @router.get("/queues")
 async def show_queues(
-    request: Request, desk: AtDesk, queue: str | None = None, since: str | None = None
+    request: Request, desk: AtDesk, queue: str = "", since: str | None = None
 ) -> Response:
     """Show the queues, and charts of the one that is asked for."""
-    span = span_of(since)
+    span, queue = span_of(since), names.read(queue)
     queues = await desk.queues()
     history = queue and History(span, await desk.history(span.length_s, queue=queue), queue)
     return page(request, "queues.html", queues=queues, history=history, spans=SPANS)

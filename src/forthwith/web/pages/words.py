@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
+from forthwith.web.pages import names
+
 _UNITS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"))
 NOTHING = "–"  # noqa: RUF001 -- a dash, for what is not there
 
@@ -87,4 +89,5 @@ FILTERS = {
     "percent": percent,
     "as_json": as_json,
     "as_line": as_line,
+    "as_field": names.written,
 }
