@@ -36,7 +36,7 @@ demo: $(INSTALLED) ## Show the reference application at work, with a worker kill
 	@$(BIN)/python -m app.demo $(ARGS)
 
 test: $(INSTALLED) ## Run all tests, on all cores
-	@sh tools/browser.sh
+	@$(BIN)/python -m tools.browser
 	@$(BIN)/pytest -n logical --maxprocesses 8 $(UNHUNG) $(ARGS)
 
 durability: $(INSTALLED) ## Do every fault, the long ones too, with many seeds (about 30 minutes)

@@ -1,15 +1,14 @@
 """`python -m tools.screenshots`: take the pictures of the dashboard that the docs show, anew.
 
 On an embedded PostgreSQL of its own a worker runs jobs of a made-up shop. Only the past is invented: the
-tallies of a day, which would take a day. Needs a Chromium on the PATH. Pictures go into docs/images, or into
-the directory that is given.
+tallies of a day, which would take a day. Needs a Chromium: `python -m tools.browser` fetches one. Pictures go
+into docs/images, or into the directory that is given.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import socket
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from playwright.async_api import async_playwright
 
 from forthwith.database.embedded import open_embedded
 from forthwith.web import dashboard
+from tools.browser import find as find_browser
 from tools.shop import live_through_a_morning, shop, wait_until_worked_off, write_past
 
 if TYPE_CHECKING:
@@ -82,7 +82,10 @@ async def take(browser: Browser, url: str, shot: Shot, directory: Path) -> None:
 
 
 async def take_all(database_url: str, directory: Path) -> None:
-    """Open the shop, and take the pictures."""
+    """Open the shop, and take the pictures. Leaves if there is no browser."""
+    chromium = find_browser()
+    if chromium is None:
+        sys.exit("There is no Chromium here: `python -m tools.browser` fetches one where it can.")
     closing = asyncio.Event()
     app = shop(database_url, closing)
     async with app.open_async(), async_playwright() as driver, served(app) as url:
@@ -93,7 +96,9 @@ async def take_all(database_url: str, directory: Path) -> None:
             app.run_worker_async(install_signal_handlers=False, concurrency=20)
         )
         browser = await driver.chromium.launch(
-            executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"]
+            executable_path=chromium.path,
+            env=dict(chromium.environment),
+            args=["--no-sandbox", "--disable-gpu"],
         )
         await wait_until_worked_off(app)
         for shot in (
@@ -109,14 +114,6 @@ async def take_all(database_url: str, directory: Path) -> None:
         working.cancel()
         with suppress(asyncio.CancelledError):
             await working
-
-
-def chromium() -> str:
-    """Return the browser. Leaves if there is none."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if found := shutil.which(name):
-            return found
-    sys.exit("There is no Chromium on the PATH. `sh tools/browser.sh` installs one where it can.")
 
 
 def main() -> None:

@@ -6,18 +6,17 @@ import fcntl
 import os
 import pty
 import re
+import signal
 import struct
 import subprocess
 import termios
 import threading
 from functools import partial
-from typing import TYPE_CHECKING, Self
+from pathlib import Path
+from typing import Self
 
 from tests.cli.command_line import DEADLINE_S, command
 from tests.support.waiting import wait_until_sync
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[()][A-Z0-9]|\x1b[=>]")
 _HOME = "\x1b[H"
@@ -105,6 +104,18 @@ class PtySession:
             return has in shown and (lacks is None or lacks not in shown)
 
         wait_until_sync(lambda: self._has(fits()), deadline_s=DEADLINE_S)
+
+    def wait_until_stopped(self) -> None:
+        """Wait until it has been stopped, as by Ctrl-Z."""
+        stat = Path(f"/proc/{self._process.pid}/stat")
+        wait_until_sync(
+            lambda: self._has(stat.read_text("utf-8").rpartition(")")[2].split()[0] == "T"),
+            deadline_s=DEADLINE_S,
+        )
+
+    def go_on(self) -> None:
+        """Let it go on, as the shell's `fg` does."""
+        self._process.send_signal(signal.SIGCONT)
 
     def wait(self) -> int:
         """Wait until it ends; return its exit code."""

@@ -70,6 +70,39 @@ def test_failed_jobs_of_a_filter_are_retried(forthwith_cli: CommandLine, databas
     assert of_status(forthwith_cli, "todo") == {*failed, *others}
 
 
+def test_jobs_are_retried_elsewhere_and_later(
+    forthwith_cli: CommandLine, database_url: str
+) -> None:
+    failed = fail_jobs(forthwith_cli, database_url, 3)
+    changes = ["--at", "2100-01-01T00:00:00Z", "--queue", "slow", "--priority", 7, "--lock", "ada"]
+    ran = forthwith_cli.run("retry", "--where", "queue=mail", "--yes", *changes)
+    assert ran.stdout.splitlines()[-1] == "3 jobs retried", ran
+    one = forthwith_cli.run("retry", defer_and_cancel(forthwith_cli), *changes)
+    assert one.code == 0, one
+    jobs = forthwith_cli.run("jobs", "--state", "scheduled", "--json").document()["jobs"]
+    assert {job["id"] for job in jobs} > {*failed}
+    assert {(job["queue"], job["priority"], job["lock"]) for job in jobs} == {("slow", 7, "ada")}
+    assert {job["scheduled_at"][:10] for job in jobs} == {"2100-01-01"}
+    assert len(jobs) == 4
+
+
+def defer_and_cancel(cli: CommandLine) -> int:
+    job_id: int = cli.run("defer", "--unknown", "deliver", "--json").document()["id"]
+    assert cli.run("cancel", job_id).code == 0
+    return job_id
+
+
+def test_changes_that_cannot_be_made_are_refused_before_anybody_is_asked(
+    forthwith_cli: CommandLine, database_url: str
+) -> None:
+    fail_jobs(forthwith_cli, database_url, 1)
+    for option in ("--queue", "--lock"):
+        ran = forthwith_cli.run("retry", "--where", "queue=mail", "--yes", option, "")
+        assert ran.code == 2, ran
+        assert option.strip("-") in ran.stderr
+        assert ran.stdout == ""
+
+
 @pytest.mark.parametrize("action", BULK)
 @pytest.mark.parametrize("more", [[], ["--json"]])
 def test_nobody_is_asked_without_a_terminal(
@@ -158,8 +191,6 @@ def test_nothing_to_do_is_no_failure(forthwith_cli: CommandLine) -> None:
         (["retry", "1", "--where", "queue=a", "--yes"], "exclude each other"),
         (["retry", "1", "--yes"], "--yes is for --where alone"),
         (["retry", "--where", "quue=a", "--yes"], "did you mean queue?"),
-        (["retry", "--where", "queue=a", "--yes", "--priority", "3"], "--priority takes ids"),
-        (["retry", "--where", "queue=a", "--yes", "--in", "1h"], "--at or --in takes ids"),
         (["cancel", "--where", "queue=a", "--yes", "--delete"], "forthwith delete --where"),
         (["reschedule", "1"], "say when"),
         (["reschedule", "1", "--in", "1h", "--at", "2030-01-01T00:00:00Z"], "exclude each other"),

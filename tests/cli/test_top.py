@@ -12,6 +12,7 @@ from psycopg import sql
 
 from tests.cli.populate import defer_many
 from tests.cli.pty_session import PtySession
+from tests.support.waiting import wait_until_sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +42,25 @@ def test_a_key_leaves_the_terminal_as_it_was(
         assert session.wait() == 0, session.text
         assert session.written.count(OTHER_SCREEN) == session.written.count(FORMER_SCREEN) == 1
         assert session.written.rindex("\x1b[?25h") > session.written.rindex("parcels")
+        assert session.settings == session.settings_before
+
+
+def test_ctrl_z_gives_the_terminal_back_for_a_while(
+    forthwith_cli: CommandLine, directory: Path, database_url: str
+) -> None:
+    forthwith_cli.run("defer", "--unknown", "t", "--queue", "parcels")
+    with top(directory, database_url) as session:
+        session.wait_for("parcels")
+        session.press("\x1a")
+        session.wait_until_stopped()
+        assert session.settings == session.settings_before
+        wait_until_sync(lambda: session.written.count(FORMER_SCREEN) == 1)
+        session.go_on()
+        wait_until_sync(lambda: session.written.count(OTHER_SCREEN) == 2)
+        wait_until_sync(lambda: "parcels" in session.written.rpartition(OTHER_SCREEN)[2])
+        assert session.settings != session.settings_before
+        session.press("q")
+        assert session.wait() == 0
         assert session.settings == session.settings_before
 
 

@@ -381,5 +381,5 @@ async def test_bad_arguments(desk: Desk) -> None:
         with pytest.raises(InvalidArgument) as caught:
             await call()
         assert caught.value.argument == argument
-    with pytest.raises(InvalidArgument, match="at: is for reschedule alone"):
+    with pytest.raises(InvalidArgument, match="at: is for retry and reschedule alone"):
         await desk.apply("cancel", JobFilter(), expected_max=1, at=now())

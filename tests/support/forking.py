@@ -31,7 +31,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 LENGTH_BYTES = 8
-CODE = ("forthwith", "forthwith.worker", "forthwith.verify.worker_main", "forthwith.cli.commands")
+CODE = (
+    "forthwith.app",
+    "forthwith.worker",
+    "forthwith.verify.worker_main",
+    "forthwith.cli.commands",
+)
 
 
 class ForkedProcess:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +9,7 @@ from playwright.async_api import Page, async_playwright, expect
 
 from tests.web.own_process import serving
 from tests.web.populated import HOSTILE, TASK, app_of, populate
+from tools.browser import find as find_browser
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
     import forthwith
 
-CHROMIUM = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-)
+CHROMIUM = find_browser()
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -31,7 +29,7 @@ FLAGS = (
 )
 PATIENCE_MS = 30_000
 pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium on the PATH: install Debian's package chromium, or Chrome"
+    CHROMIUM is None, reason="no Chromium: `python -m tools.browser` says why"
 )
 
 
@@ -59,7 +57,11 @@ async def open_page(url: str) -> AsyncIterator[Callable[..., object]]:
     """Open the dashboard in a browser: `await open_page(javascript=False, ...)`. Nothing may complain."""
     complaints: list[str] = []
     async with async_playwright() as driver:
-        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS])
+        assert CHROMIUM is not None
+        path, environment = CHROMIUM
+        browser = await driver.chromium.launch(
+            executable_path=path, env=dict(environment), args=[*FLAGS]
+        )
 
         async def open_page(*, javascript: bool = True, **options: object) -> Page:
             context = await browser.new_context(

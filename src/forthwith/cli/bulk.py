@@ -18,7 +18,6 @@ from forthwith.cli.where import KEYS, where
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from forthwith.operations import Action, Desk, JobFilter, JobSummary, Preview
 
@@ -99,8 +98,12 @@ def which_jobs(command: F) -> F:
     return command
 
 
-def act(action: Action, wanted: Wanted, *, at: datetime | None = None) -> int:
-    """Show what it would touch, ask, and do it; return the exit code."""
+def act(action: Action, wanted: Wanted, **changed: Any) -> int:
+    """Show what it would touch, ask, and do it; return the exit code. `changed` are fields of `Changes`."""
+    from forthwith.operations import Changes
+
+    changes = Changes(**changed)
+    changes.check(action)
     assert wanted.where is not None, "or there would be ids"
     preview = _preview(action, wanted.where)
     if not wanted.as_json:
@@ -115,7 +118,7 @@ def act(action: Action, wanted: Wanted, *, at: datetime | None = None) -> int:
         if not wanted.yes:
             _ask(preview)
         limit = preview.count if preview.is_exact else None
-        swept = at_desk(any_app(), Sweep(action, wanted.where, at=at, limit=limit).run)
+        swept = at_desk(any_app(), Sweep(action, wanted.where, changes, limit).run)
     return _report(preview, swept, as_json=wanted.as_json)
 
 

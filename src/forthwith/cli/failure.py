@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
 from forthwith.cli.exit_code import ExitCode
@@ -28,6 +27,8 @@ class CommandFailed(Exception):  # noqa: N818 - the name says what happened
 
 def explain(error: BaseException) -> Failure:
     """Return what to tell people about `error`, and the code to exit with."""
+    import asyncio
+
     if isinstance(error, CommandFailed):
         return error.failure
     if isinstance(error, (KeyboardInterrupt, asyncio.CancelledError)):

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from datetime import datetime
 
-    from forthwith.operations import Action, ActionResult, Desk, JobFilter
+    from forthwith.operations import Action, ActionResult, Changes, Desk, JobFilter
 
 BATCH = 1000
 # The statuses of jobs that an action can apply to: nobody looks through a long history for the rest.
@@ -55,7 +54,7 @@ class Sweep:
 
     action: Action
     filter: JobFilter
-    at: datetime | None = None
+    changes: Changes
     limit: int | None = None
 
     async def run(self, desk: Desk) -> Swept:
@@ -96,12 +95,12 @@ class Sweep:
                     break
 
     async def _do(self, desk: Desk, ids: list[int]) -> ActionResult:
-        if self.action == "reschedule":
-            assert self.at is not None, "checked by the command"
-            return await desk.reschedule(ids, self.at)
         match self.action:
             case "retry":
-                return await desk.retry(ids)
+                return await desk.retry(ids, self.changes)
+            case "reschedule":
+                assert self.changes.at is not None, "checked by the command"
+                return await desk.reschedule(ids, self.changes.at)
             case "cancel":
                 return await desk.cancel(ids)
             case "abort":

@@ -4,6 +4,7 @@
 """
 
 from forthwith.operations.census import LiveCount
+from forthwith.operations.changes import Changes
 from forthwith.operations.desk import Desk
 from forthwith.operations.error_group import ErrorGroup
 from forthwith.operations.finding import Finding, Severity
@@ -24,6 +25,7 @@ __all__ = [
     "STATUSES",
     "Action",
     "ActionResult",
+    "Changes",
     "Desk",
     "ErrorGroup",
     "Finding",

@@ -15,8 +15,8 @@ from forthwith.operations.search import search
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from datetime import datetime
 
+    from forthwith.operations.changes import Changes
     from forthwith.operations.job_filter import JobFilter
     from forthwith.operations.preview import Action
     from forthwith.store.operator_queries import OperatorQueries
@@ -54,13 +54,13 @@ class Actions:
         self._queries = queries
         self._deeds = Deeds(queries)
 
-    async def do(self, action: Action, ids: Sequence[int], at: datetime | None) -> ActionResult:
+    async def do(self, action: Action, ids: Sequence[int], changes: Changes) -> ActionResult:
         """Do it to these jobs, as far as it applies to them."""
         done, reasons = 0, Counter[str]()
         for batch in _batches(ids):
             states = await self._states(batch)
             fitting = [job_id for job_id in batch if states.get(job_id) in APPLIES_TO[action]]
-            done_now = await self._deeds.do(action, fitting, APPLIES_TO[action], at=at)
+            done_now = await self._deeds.do(action, fitting, APPLIES_TO[action], changes)
             reasons += _reasons(action, (states.get(job_id) for job_id in batch))
             reasons[CHANGED] += len(fitting) - done_now
             done += done_now
@@ -93,7 +93,7 @@ class Actions:
         filter: JobFilter,  # noqa: A002
         *,
         expected_max: int,
-        at: datetime | None,
+        changes: Changes,
     ) -> ActionResult:
         """Do it to the jobs of a filter, the newest first, batch by batch."""
         states = frozenset(APPLIES_TO[action]).intersection(states_of(filter.status))
@@ -104,7 +104,7 @@ class Actions:
                 filter, states, below_id, wanted=min(BATCH_MAX, expected_max - done + 1)
             )
             ids = [key.id for key in keys[: expected_max - done]]
-            done_now = await self._deeds.do(action, ids, states, at=at) if ids else 0
+            done_now = await self._deeds.do(action, ids, states, changes) if ids else 0
             done, missed, below_id = done + done_now, missed + len(ids) - done_now, floor
             if len(keys) > len(ids):
                 return ActionResult(action, done, skipped_for(Counter({CHANGED: missed})), False)

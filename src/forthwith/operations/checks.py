@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 from forthwith.errors import InvalidArgument
 from forthwith.operations.job_filter import JobFilter
 from forthwith.operations.preview import ACTIONS
-from forthwith.options import check_count, check_name, check_positive, check_schedule, kind
+from forthwith.options import check_count, check_name, check_positive, kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
 ID_MAX = 2**63 - 1
 HOUR_S = 3600.0
@@ -66,11 +65,3 @@ def check_action(action: str) -> None:
     """Raise unless there is such an action."""
     if action not in ACTIONS:
         raise InvalidArgument("action", f"must be one of {', '.join(ACTIONS)}, not {action!r}")
-
-
-def check_at(action: str, at: datetime | None) -> None:
-    """Raise unless there is a time if and only if the action takes one."""
-    if action == "reschedule":
-        check_schedule("at", at)
-    elif at is not None:
-        raise InvalidArgument("at", f"is for reschedule alone, not for {action}")

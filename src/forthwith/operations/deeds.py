@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
+    from forthwith.operations.changes import Changes
     from forthwith.operations.preview import Action
     from forthwith.store.operator_queries import OperatorQueries, Row, Transaction
 
@@ -37,30 +38,30 @@ class Deeds:
         self._queries = queries
 
     async def do(
-        self, action: Action, ids: Sequence[int], states: Iterable[str], *, at: datetime | None
+        self, action: Action, ids: Sequence[int], states: Iterable[str], changes: Changes
     ) -> int:
         """Do it to those of these jobs that are in one of these states; return to how many."""
         assert len(ids) <= BATCH_MAX
         wanted = sorted(set(states).intersection(APPLIES_TO[action]))
         for _ in range(TRIES - 1):
             with suppress(InTheWay):
-                return await self._do(action, ids, wanted, at)
-        return await self._do(action, ids, wanted, at)
+                return await self._do(action, ids, wanted, changes)
+        return await self._do(action, ids, wanted, changes)
 
     async def _do(
-        self, action: Action, ids: Sequence[int], wanted: Sequence[str], at: datetime | None
+        self, action: Action, ids: Sequence[int], wanted: Sequence[str], changes: Changes
     ) -> int:
         async with self._queries.deed() as deed:
             await deed.rows("op_take_turn")
             match action:
                 case "retry":
-                    return await _retry(deed, ids, wanted)
+                    return await _retry(deed, ids, wanted, changes)
                 case "cancel":
                     return await self._cancel(deed, ids, wanted)
                 case "abort":
                     return await self._cancel(deed, ids, wanted, abort=True)
                 case "reschedule":
-                    return await _reschedule(deed, ids, wanted, at)
+                    return await _reschedule(deed, ids, wanted, changes.at)
                 case "delete":
                     return await self._delete(deed, ids, wanted)
                 case _:
@@ -95,12 +96,19 @@ class Deeds:
         return len(gone) + cancelled
 
 
-async def _retry(deed: Transaction, ids: Sequence[int], states: Sequence[str]) -> int:
+async def _retry(
+    deed: Transaction, ids: Sequence[int], states: Sequence[str], changes: Changes
+) -> int:
     picked = await deed.rows("op_pick_finished", ids=ids, states=states)
     now = (await deed.row("op_now"))["now"]
-    changes: Row = {"retry_at": now, "priority": None, "queue": None, "lock": None}
-    back = await deed.each("retry_finished", [{"id": row["id"], **changes} for row in picked])
-    await _wake(deed, [row["queue"] for row in picked])
+    changed: Row = {
+        "retry_at": changes.at or now,
+        "priority": changes.priority,
+        "queue": changes.queue,
+        "lock": changes.lock,
+    }
+    back = await deed.each("retry_finished", [{"id": row["id"], **changed} for row in picked])
+    await _wake(deed, [changes.queue or row["queue"] for row in picked])
     return len(back)
 
 

@@ -11,12 +11,12 @@ from forthwith.connector import Connector
 from forthwith.errors import InvalidArgument
 from forthwith.operations.actions import Actions
 from forthwith.operations.census import take_census
+from forthwith.operations.changes import UNCHANGED, Changes
 from forthwith.operations.checks import (
     ERRORS_WITHIN_MAX_S,
     HISTORY_WITHIN_MAX_S,
     HOUR_S,
     check_action,
-    check_at,
     check_cursor,
     check_filter,
     check_id,
@@ -228,9 +228,9 @@ class Desk:
         self._forget()
         return job_id
 
-    async def retry(self, ids: Sequence[int]) -> ActionResult:
-        """Let jobs that failed, were aborted or were cancelled run again, now."""
-        return await self._do("retry", ids)
+    async def retry(self, ids: Sequence[int], changes: Changes = UNCHANGED) -> ActionResult:
+        """Let jobs that failed, were aborted or were cancelled run again: now, unless `changes` say when."""
+        return await self._do("retry", ids, changes)
 
     async def cancel(self, ids: Sequence[int]) -> ActionResult:
         """Cancel jobs that wait."""
@@ -242,7 +242,7 @@ class Desk:
 
     async def reschedule(self, ids: Sequence[int], at: datetime) -> ActionResult:
         """Make jobs that wait due at that time."""
-        return await self._do("reschedule", ids, at=at)
+        return await self._do("reschedule", ids, Changes(at=at))
 
     async def delete(self, ids: Sequence[int]) -> ActionResult:
         """Delete jobs that wait or have finished, with their attempts and results."""
@@ -266,15 +266,18 @@ class Desk:
     ) -> ActionResult:
         """Do it to the jobs of a filter, up to `expected_max` of them, in transactions of up to 1,000.
 
-        `at` is for `reschedule` alone. What a job has become meanwhile counts, not what the preview said.
-        Raises `InvalidArgument`.
+        `at` is for `reschedule` and `retry`. What a job has become meanwhile counts, not what the preview
+        said. Raises `InvalidArgument`.
         """
         check_action(action)
-        check_at(action, at)
+        changes = Changes(at=at)
+        changes.check(action)
         check_filter(filter)
         check_count("expected_max", expected_max)
         try:
-            return await self._actions.apply(action, filter, expected_max=expected_max, at=at)
+            return await self._actions.apply(
+                action, filter, expected_max=expected_max, changes=changes
+            )
         finally:
             self._forget()
 
@@ -291,13 +294,13 @@ class Desk:
         return frozenset(self._app.tasks)
 
     async def _do(
-        self, action: Action, ids: Sequence[int], *, at: datetime | None = None
+        self, action: Action, ids: Sequence[int], changes: Changes = UNCHANGED
     ) -> ActionResult:
         checked = check_ids(ids)
         check_action(action)
-        check_at(action, at)
+        changes.check(action)
         try:
-            return await self._actions.do(action, checked, at)
+            return await self._actions.do(action, checked, changes)
         finally:
             self._forget()
 

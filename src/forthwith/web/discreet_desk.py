@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from forthwith.errors import InvalidArgument
-from forthwith.operations import ActionResult, Desk, JobPage, Preview
+from forthwith.operations import ActionResult, Changes, Desk, JobPage, Preview
 from forthwith.operations.deeds import APPLIES_TO, BATCH_MAX
 from forthwith.operations.job_filter import ALL_JOBS
 from forthwith.operations.places import ALL_STATES
@@ -97,11 +97,13 @@ class DiscreetDesk(Desk):
         if filter.text is None:
             return await super().apply(action, filter, expected_max=expected_max, at=at)
         check_count("expected_max", expected_max)
+        changes = Changes(at=at)
+        changes.check(action)
         found = await self._find(filter, APPLIES_TO[action], expected_max, APPLY_LOOK_S)
         done = 0
         for start in range(0, len(found.jobs), BATCH_MAX):
             ids = [job.id for job in found.jobs[start : start + BATCH_MAX]]
-            done += (await self._do(action, ids, at=at)).done
+            done += (await self._do(action, ids, changes)).done
         return ActionResult(action, done, found.skipped(action), is_complete=found.is_complete)
 
     def _check(self, filter: JobFilter) -> None:  # noqa: A002

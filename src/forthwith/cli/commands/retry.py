@@ -26,43 +26,35 @@ if TYPE_CHECKING:
 @click.option("--in", "in_s", metavar="WAIT", type=wait_s, help="When: 90, 90s, 5m, 2h or 1d.")
 @click.option("--queue", metavar="NAME", help="Move the jobs to this queue.")
 @click.option("--priority", type=PRIORITY, help="Give the jobs this priority; higher runs first.")
+@click.option("--lock", metavar="NAME", help="Give the jobs this lock.")
 def command(
     *,
     at: datetime | None,
     in_s: float | None,
     queue: str | None,
     priority: int | None,
+    lock: str | None,
     **wanted_: Any,
 ) -> int:
-    """Run jobs again, by their IDs or all for which --where holds: at once or, by ids, at some time.
+    """Run jobs again, by their IDs or all for which --where holds: at once, or at some time.
 
     Exits with 1 if a job is in a status that cannot be retried, with 6 if there is no such job.
     """
     wanted = Wanted(**wanted_)
     wanted.check()
     retry_at = due_time(at, in_s)
+    changed: dict[str, Any] = {"queue": queue, "priority": priority, "lock": lock}
     if wanted.where is not None:
-        _refuse_changes({"--at or --in": retry_at, "--queue": queue, "--priority": priority})
-        return act("retry", wanted)
+        return act("retry", wanted, at=retry_at, **changed)
 
     async def retry_all(app: App) -> list[JobResult]:
-        return [
-            await _retry(app, job_id, retry_at, queue, priority) for job_id in wanted.unique_ids
-        ]
+        return [await _retry(app, job_id, retry_at, changed) for job_id in wanted.unique_ids]
 
     return report(in_open_app(any_app(), retry_all), as_json=wanted.as_json)
 
 
-def _refuse_changes(given: dict[str, object]) -> None:
-    for option, value in given.items():
-        if value is not None:
-            raise click.UsageError(
-                f"{option} takes ids: --where retries at once, and changes nothing"
-            )
-
-
 async def _retry(
-    app: App, job_id: int, retry_at: datetime | None, queue: str | None, priority: int | None
+    app: App, job_id: int, retry_at: datetime | None, changed: dict[str, Any]
 ) -> JobResult:
     from forthwith.errors import ConnectorException
 
@@ -71,7 +63,7 @@ async def _retry(
         return not_found(job_id)
     try:
         await app.job_manager.retry_job_by_id_async(
-            job_id, retry_at or datetime.now(UTC), priority=priority, queue=queue
+            job_id, retry_at or datetime.now(UTC), **changed
         )
     except ConnectorException as error:
         return _not_retried(job_id, str(job.status), error)

@@ -46,21 +46,18 @@ class Terminal:
         for number in _LEAVING:
             loop.add_signal_handler(number, self.leave)
         loop.add_signal_handler(signal.SIGWINCH, self.wake)
+        loop.add_signal_handler(signal.SIGTSTP, self._suspend)
         if sys.stdin.isatty():
             self._settings = termios.tcgetattr(sys.stdin)
-            tty.setcbreak(sys.stdin)
             loop.add_reader(sys.stdin, self._read_keys)
-        self._live.start()
+        self._take()
         return self
 
     def __exit__(self, *_: object) -> None:
         loop = asyncio.get_running_loop()
-        self._live.stop()
+        self._give_back()
         loop.remove_reader(sys.stdin)
-        if self._settings is not None:
-            with suppress(termios.error):  # the terminal may be gone
-                termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._settings)
-        for number in (*_LEAVING, signal.SIGWINCH):
+        for number in (*_LEAVING, signal.SIGWINCH, signal.SIGTSTP):
             loop.remove_signal_handler(number)
         logging.disable(logging.NOTSET)
 
@@ -86,6 +83,25 @@ class Terminal:
     def leave(self) -> None:
         """Have it left."""
         self.is_over = True
+        self.wake()
+
+    def _take(self) -> None:
+        if self._settings is not None:
+            with suppress(termios.error):  # the terminal may be gone
+                tty.setcbreak(sys.stdin)
+        self._live.start()
+
+    def _give_back(self) -> None:
+        self._live.stop()
+        if self._settings is not None:
+            with suppress(termios.error):
+                termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._settings)
+
+    def _suspend(self) -> None:
+        # Ctrl-Z: the shell gets its terminal back, and we go on from here when it lets us.
+        self._give_back()
+        os.kill(os.getpid(), signal.SIGSTOP)
+        self._take()
         self.wake()
 
     def _read_keys(self) -> None:

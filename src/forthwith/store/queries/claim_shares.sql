@@ -1,5 +1,6 @@
 -- How many of the best :limit ready jobs over all of :queues does each queue have? A claim then locks
--- just that many rows of each. A paused queue has none. Index: job_ready, queue_pause_pkey. Returns queue and size for those that have any.
+-- just that many rows of each. A paused queue has none. Index: job_ready, queue_pause_pkey. Returns queue
+-- and size for those that have any.
 select best.queue, count(*)::integer as size
 from (
     select share.queue, head.priority, head.id

@@ -1,7 +1,8 @@
 -- Claim the best suspect of those of :queues (null: all) that are not paused: a job that has its last
 -- chance after crashes. One at a time, so that a job that kills its workers takes no other one's last
 -- chance with it.
--- Locks: the worker's row, as claim.sql, and the claimed row (skip locked). Index: job_suspect. Returns the claimed job, or nothing.
+-- Locks: the worker's row, as claim.sql, and the claimed row (skip locked). Index: job_suspect. Returns the
+-- claimed job, or nothing.
 with claimant as materialized (
     select id from forthwith.worker where id = %(worker_id)s and not ended for key share
 ), picked as materialized (

@@ -1,6 +1,6 @@
 -- Move jobs that ended (:ids, :lease_tokens, :statuses), with :spents attempts used, from the live table
--- to history; those with :keeps false leave none. The fence: a row whose token is another by now stays untouched.
--- Locks: the rows. Index: job_pkey. Returns the ids that were accepted.
+-- to history; those with :keeps false leave none. The fence: a row whose token is another by now stays
+-- untouched. Locks: the rows. Index: job_pkey. Returns the ids that were accepted.
 with outcome as (
     select * from unnest(
         %(ids)s::bigint[], %(lease_tokens)s::bigint[], %(statuses)s::forthwith.job_status[],

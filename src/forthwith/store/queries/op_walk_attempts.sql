@@ -1,5 +1,6 @@
 -- As op_walk_live, among the jobs, live and finished, of which an attempt failed by :error: it looks at
--- :size failed attempts, and at the others of the last one's job. Index: failed_attempt_job_id, so many rows of it.
+-- :size failed attempts, and at the others of the last one's job. Index: failed_attempt_job_id, so many rows
+-- of it.
 with attempt as materialized (
     select job_id, exception_type
     from forthwith.failed_attempt
