@@ -11,6 +11,7 @@ from forthwith.web.api.requests import JobId
 from forthwith.web.dependencies import AtDesk
 from forthwith.web.pages import names
 from forthwith.web.pages.chart import HOUR, SPANS, History, span_of
+from forthwith.web.pages.chosen import OVERVIEW_ROWS_MAX, chosen_queues, chosen_tasks
 from forthwith.web.pages.job_query import fields_of, filter_of
 from forthwith.web.pages.layout import page
 from forthwith.web.problems import ProblemError
@@ -26,7 +27,10 @@ async def show_overview(request: Request, desk: AtDesk, since: str | None = None
     overview = await desk.overview()
     points = overview.history if span is HOUR else await desk.history(span.length_s)
     history = History(span, points)
-    return page(request, "overview.html", overview=overview, history=history, spans=SPANS)
+    queues = chosen_queues(overview.queues, OVERVIEW_ROWS_MAX)
+    return page(
+        request, "overview.html", overview=overview, queues=queues, history=history, spans=SPANS
+    )
 
 
 @router.get("/jobs")
@@ -62,7 +66,7 @@ async def show_queues(
 ) -> Response:
     """Show the queues, and charts of the one that is asked for."""
     span, queue = span_of(since), names.read(queue)
-    queues = await desk.queues()
+    queues = chosen_queues(await desk.queues())
     history = queue and History(span, await desk.history(span.length_s, queue=queue), queue)
     return page(request, "queues.html", queues=queues, history=history, spans=SPANS)
 
@@ -70,7 +74,7 @@ async def show_queues(
 @router.get("/tasks")
 async def show_tasks(request: Request, desk: AtDesk) -> Response:
     """Show the tasks."""
-    return page(request, "tasks.html", tasks=await desk.tasks())
+    return page(request, "tasks.html", tasks=chosen_tasks(await desk.tasks()))
 
 
 @router.get("/periodic")

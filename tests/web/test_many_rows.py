@@ -1,0 +1,57 @@
+"""Where there is a queue for each customer, pages stay short, and show what somebody should see."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from forthwith.web.pages.chosen import OVERVIEW_ROWS_MAX, ROWS_MAX
+from tests.web.test_pages import Reader, read
+
+if TYPE_CHECKING:
+    import httpx
+    import psycopg
+
+MANY = ROWS_MAX + 20
+FILL = """
+insert into forthwith.job (queue, task, args, state)
+select 'customer-' || number, 'task-' || number, '{}'::jsonb, 'ready'::forthwith.job_state from generate_series(1, %s) number
+union all
+select 'customer-7', 'task-7', '{}'::jsonb, 'ready'::forthwith.job_state from generate_series(1, 3)
+"""
+
+
+def rows(page: Reader, kind: str) -> list[str]:
+    """Return the ids of the rows of a table."""
+    ids = [str(row.get("id")) for row in page.all("tr")]
+    return [name for name in ids if name.startswith(f"{kind}/")]
+
+
+async def test_long_tables_are_cut_and_say_so(
+    client: httpx.AsyncClient, connection: psycopg.AsyncConnection[Any]
+) -> None:
+    await connection.execute(FILL, [MANY])
+    await client.post("/queues/pause", data={"queue": "customer-9"})
+    for path, kind, most in (
+        ("/", "queue", OVERVIEW_ROWS_MAX),
+        ("/queues", "queue", ROWS_MAX),
+        ("/tasks", "task", ROWS_MAX),
+    ):
+        page = await read(client, path)
+        shown = rows(page, kind)
+        assert len(shown) == most
+        assert shown == sorted(shown)
+        told = re.search(rf"(\d+) {kind}s with fewer jobs are not shown", page.text)
+        assert told is not None
+        assert int(told[1]) >= MANY - most  # and tasks of our own
+        chief = ["queue/customer-7", "queue/customer-9"] if kind == "queue" else ["task/task-7"]
+        assert set(chief) <= set(shown)
+
+
+async def test_short_tables_are_whole(
+    client: httpx.AsyncClient, connection: psycopg.AsyncConnection[Any]
+) -> None:
+    await connection.execute(FILL, [OVERVIEW_ROWS_MAX])
+    page = await read(client, "/")
+    assert len(rows(page, "queue")) == OVERVIEW_ROWS_MAX
+    assert "not shown" not in page.text
