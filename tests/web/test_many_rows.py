@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 MANY = ROWS_MAX + 20
 FILL = """
 insert into forthwith.job (queue, task, args, state)
-select 'customer-' || number, 'task-' || number, '{}'::jsonb, 'ready'::forthwith.job_state from generate_series(1, %s) number
+select 'customer-' || number, 'task-' || number, '{}'::jsonb, 'ready'::forthwith.job_state
+from generate_series(1, %s) number
 union all
 select 'customer-7', 'task-7', '{}'::jsonb, 'ready'::forthwith.job_state from generate_series(1, 3)
 """
