@@ -228,6 +228,8 @@ def _filled(path: str, live_id: int) -> Iterator[str]:
     if path.endswith("/{job_id}"):
         yield path.replace("{job_id}", "100")
         yield path.replace("{job_id}", str(live_id))
+    elif path == "/actions":
+        yield f"{path}?action=retry&status=failed"
     elif "{" not in path:
         yield path
         if path.endswith("/jobs"):

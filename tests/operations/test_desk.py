@@ -397,7 +397,7 @@ class TestErrors:
             " select 1, now() - number * interval '1 minute', 1, 'failed' from generate_series(1, 50) number"
         )
         [group] = await desk.error_groups()
-        assert group.count == 7  # of the last 450 seconds, an eighth of the hour
+        assert group.count == 3  # of the last 225 seconds, a sixteenth of the hour
         assert not group.is_exact
         assert group.task is None
 

@@ -208,6 +208,8 @@ async def test_errors_of_the_last_hour(asking: Connection) -> None:
     assert "_id_idx" in " ".join(plan.indexes), plan
     assert "finished_job" not in " ".join(plan.sequential), plan
     assert plan.rows_max <= 700, plan
+    counted = await explain(asking, "op_count_attempts", within_s=3600.0, cap=100)
+    assert_bounded(counted, "_at_idx", rows_max=100)
 
 
 @pytest.mark.parametrize(

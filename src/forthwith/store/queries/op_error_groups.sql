@@ -27,8 +27,7 @@ select
     min(at) as first_at,
     max(at) as last_at,
     (array_agg(job_id order by at desc))[1] as last_job_id,
-    (array_agg(left(split_part(message, E'\n', 1), 500) order by at desc))[1] as message,
-    (select count(*) from attempt) as attempts
+    (array_agg(left(split_part(message, E'\n', 1), 500) order by at desc))[1] as message
 from told
 group by task, kind, exception_type
 order by count(*) desc, max(at) desc
