@@ -122,14 +122,18 @@ async def _dashboard(url: str) -> AsyncIterator[Dashboard]:
     """A dashboard in a process of its own, and somebody who looks at its overview."""
     command = [sys.executable, "-m", "forthwith", "dashboard", "--port", "0", "--database", url]
     process = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+        *command,
+        "--log-level",
+        "warning",
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
     )
-    assert process.stderr is not None
+    assert process.stdout is not None
     dashboard = Dashboard(process, [0])
     tasks: list[asyncio.Task[None]] = []
     try:
-        address = await _address(process.stderr)
-        tasks.append(asyncio.create_task(_drain(process.stderr)))
+        address = await _address(process.stdout)
+        tasks.append(asyncio.create_task(_drain(process.stdout)))
         tasks.append(asyncio.create_task(_look(address, dashboard.pages)))
         while not dashboard.pages[0]:
             if tasks[-1].done():
