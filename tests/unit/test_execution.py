@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from forthwith.context import AbortReason
 from forthwith.engine.execution import Execution, TimedOut
 from forthwith.engine.plan import TaskPlan
+from forthwith.engine.task_threads import TaskThreads
 from tests.unit.claimed import claimed_job
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ NO_STORE = cast("JobStore", None)
 @pytest.fixture
 def threads() -> Iterator[Executor]:
     """Threads for sync tasks."""
-    with ThreadPoolExecutor(1) as threads:
+    with closing(TaskThreads(1)) as threads:
         yield threads
 
 

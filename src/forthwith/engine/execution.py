@@ -17,12 +17,12 @@ from forthwith.engine.plan import ContextParts
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from concurrent.futures import Executor
 
     from forthwith.context import JobContext
     from forthwith.engine.plan import TaskPlan
     from forthwith.engine.ports import JobStore
     from forthwith.engine.progress import Progress
+    from forthwith.engine.task_threads import TaskThreads
     from forthwith.job import ClaimedJob
 
 
@@ -56,7 +56,7 @@ class Execution:
         self,
         plan: TaskPlan,
         store: JobStore,
-        threads: Executor,
+        threads: TaskThreads,
         progress: Progress | None = None,
     ) -> Awaitable[Any]:
         """Run the task. Raises what it raises, and `TimedOut`."""
@@ -92,13 +92,13 @@ class Execution:
         plan: TaskPlan,
         context: JobContext | None,
         arguments: dict[str, Any],
-        threads: Executor,
+        threads: TaskThreads,
     ) -> Any:
         """Run in a thread. No thread can be stopped from outside: the task learns by its context."""
         call = self._call(plan, context, arguments)
         run = contextvars.copy_context().run
         try:
-            result = await asyncio.get_running_loop().run_in_executor(threads, run, _outright, call)
+            result = await threads.run(functools.partial(run, _outright, call))
             if hasattr(type(result), "__await__"):  # a plain function that returns a coroutine
                 result = await result
         except Exception as error:

@@ -169,7 +169,7 @@ class Runners:
                 execution.job.task,
                 VERBS[type(outcome)],
             )
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
         return len(stuck)
 
     def _start_runner(self, number: int) -> asyncio.Task[None]:
