@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -125,9 +126,17 @@ def _is_current(environment: Path, wanted: str) -> bool:
 
 
 def _run(words: list[str], cwd: Path | None = None) -> None:
+    # What make pins for our own environment is not meant for a peer's.
+    ours = ("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT")
     try:
         done = subprocess.run(
-            words, cwd=cwd, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False
+            words,
+            cwd=cwd,
+            env={name: value for name, value in os.environ.items() if name not in ours},
+            capture_output=True,
+            text=True,
+            timeout=INSTALL_TIMEOUT_S,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SetUpError(str(error)) from error

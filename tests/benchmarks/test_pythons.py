@@ -115,7 +115,8 @@ def test_real_interpreter_is_looked_at() -> None:
 # Makes an "environment" whose Python answers yes to everything.
 MAKER = """
 if test "$1" = -c; then echo {version}; echo {build}; exit; fi
-mkdir -p "$3/bin"; printf '#!/bin/sh\n' > "$3/bin/python"; chmod +x "$3/bin/python"
+mkdir -p "$3/bin"; printf '#!/bin/sh\nenv > %s/pip\n' "$3" > "$3/bin/python"
+chmod +x "$3/bin/python"
 """
 
 
@@ -123,6 +124,7 @@ def test_environment_is_made_with_it_and_again_when_it_is_another(
     machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", f"{machine.path}:/usr/bin:/bin")
+    monkeypatch.setenv("PIP_CONSTRAINT", "constraints.txt")
     monkeypatch.setattr(environment, "PEERS", machine.peer.parent)
     monkeypatch.setattr(environment, "ENVIRONMENTS", tmp_path / "environments")
     (machine.peer / "requirements.txt").touch()
@@ -133,6 +135,8 @@ def test_environment_is_made_with_it_and_again_when_it_is_another(
     program(machine.path / name, MAKER.format(version=version, build="one"))
     made = str(mark.parent / "bin" / "python")
     assert environment.command("one") == [made, "-m", "benchmarks.peers.one.peer"]
+    # What make pins for us is not meant for others, whose pins may be older.
+    assert "PIP_CONSTRAINT" not in (mark.parent / "pip").read_text()
     mark.touch()
     environment.command("one")
     assert mark.exists()  # nothing has changed
