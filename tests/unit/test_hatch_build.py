@@ -31,7 +31,7 @@ def hatch_build(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_text(f"{file} of {(work / 'package-lock.json').stat().st_size} bytes")
 
-    monkeypatch.setattr(module, "_install", install)
+    monkeypatch.setattr(module, "install", install)
     return module
 
 
@@ -65,7 +65,7 @@ def test_libraries_and_licences_are_fetched_once(
         "uplot/uPlot.min.css",
     ]
     assert sorted(path.parent.name for path in vendor.rglob("LICENSE")) == ["htmx", "uplot"]
-    monkeypatch.setattr(hatch_build, "_install", cannot_fetch)
+    monkeypatch.setattr(hatch_build, "install", cannot_fetch)
     assert hook(hatch_build, checkout).dependencies() == []
     hook(hatch_build, checkout).initialize("standard", {})
 
@@ -92,8 +92,8 @@ def test_nothing_is_packed_without_libraries_but_a_checkout_goes_on(
     def refuse(_work: Path) -> None:
         raise hatch_build.FetchError("npm error: no route to anywhere")
 
-    fetches = hatch_build._install
-    monkeypatch.setattr(hatch_build, "_install", refuse)
+    fetches = hatch_build.install
+    monkeypatch.setattr(hatch_build, "install", refuse)
     with pytest.raises(
         SystemExit, match=r"Nothing was built: .*\n.*no route(.*\n)+.*npm's settings"
     ):
@@ -103,7 +103,7 @@ def test_nothing_is_packed_without_libraries_but_a_checkout_goes_on(
     assert "will show no charts" in said
     assert said in capsys.readouterr().err
     assert not hatch_build.is_fetched(checkout)
-    monkeypatch.setattr(hatch_build, "_install", fetches)
+    monkeypatch.setattr(hatch_build, "install", fetches)
     hook(hatch_build, checkout).initialize("editable", {})
     assert not (checkout / hatch_build.FAILURE).exists()
     assert hatch_build.is_fetched(checkout)
