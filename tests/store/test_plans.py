@@ -204,12 +204,11 @@ async def test_outcomes_of_ten_jobs(hot: Connection, statement: str) -> None:
     ids = [job_id for (job_id,) in await cursor.fetchall()]
     outcomes: dict[str, Any] = {"ids": ids, "lease_tokens": [1] * 10}
     if statement == "complete":
-        outcomes |= {"statuses": ["succeeded"] * 10, "keeps": [True] * 10, "spents": [1] * 10}
+        outcomes |= {"status": "succeeded", "keep": True, "spent": 1}
     if statement == "retry":
         nothing = [None] * 10
         outcomes |= {
             "retry_ats": nothing,
-            "spents": [1] * 10,
             "priorities": nothing,
             "queues": nothing,
             "locks": nothing,

@@ -113,9 +113,9 @@ async def test_partition_is_made_while_a_completion_goes_to_the_default_partitio
             "complete",
             ids=[job.id],
             lease_tokens=[job.lease_token],
-            statuses=["succeeded"],
-            keeps=[True],
-            spents=[1],
+            status="succeeded",
+            keep=True,
+            spent=1,
         )
         keeping = asyncio.create_task(
             run(connection, "keep_partitions", days_ahead=1, retention_s=None)

@@ -20,13 +20,9 @@ def keep_all(status: str) -> bool:
 def test_successes_without_locks_are_plain() -> None:
     recording = Recording([Succeeded(claimed_job(1)), Succeeded(claimed_job(2))], keep_all)
     assert recording.is_plain
-    assert recording.ends == {
-        "ids": [1, 2],
-        "lease_tokens": [1, 1],
-        "statuses": ["succeeded", "succeeded"],
-        "keeps": [True, True],
-        "spents": [1, 1],
-    }
+    assert recording.ends == [
+        {"ids": [1, 2], "lease_tokens": [1, 1], "status": "succeeded", "keep": True, "spent": 1}
+    ]
 
 
 def test_lock_failure_retry_and_release_are_not() -> None:
@@ -44,8 +40,28 @@ def test_lock_failure_retry_and_release_are_not() -> None:
 def test_abort_before_the_start_leaves_no_failure() -> None:
     recording = Recording([Aborted(claimed_job(), None)], keep_all)
     assert recording.is_plain
-    assert recording.ends["statuses"] == ["aborted"]
-    assert recording.ends["spents"] == [0]
+    [end] = recording.ends
+    assert (end["status"], end["spent"]) == ("aborted", 0)
+
+
+def test_what_ends_in_two_ways_takes_two_statements() -> None:
+    recording = Recording(
+        [
+            Aborted(claimed_job(1), None),
+            Succeeded(claimed_job(2, lease_token=5)),
+            Aborted(claimed_job(3), FAILURE),
+            Succeeded(claimed_job(4)),
+            Aborted(claimed_job(5), None),
+        ],
+        keep_all,
+    )
+    assert not recording.is_plain
+    assert [(end["status"], end["spent"], end["ids"]) for end in recording.ends] == [
+        ("succeeded", 1, [2, 4]),
+        ("aborted", 0, [1, 5]),
+        ("aborted", 1, [3]),
+    ]
+    assert recording.ended == {"ids": [2, 4, 1, 5, 3], "lease_tokens": [5, 1, 1, 1, 1]}
 
 
 def test_each_outcome_goes_to_its_statement() -> None:
@@ -58,14 +74,14 @@ def test_each_outcome_goes_to_its_statement() -> None:
         ],
         keep_all,
     )
+    names = [name for name, _ in recording.statements()]
+    assert names == ["complete", "complete", "retry", "release"]
+    assert [end["ids"] for end in recording.ends] == [[1], [4]]
     statements = dict(recording.statements())
-    assert list(statements) == ["complete", "retry", "release"]
-    assert statements["complete"]["ids"] == [1, 4]
     assert statements["retry"] == {
         "ids": [2],
         "lease_tokens": [1],
         "retry_ats": [AT],
-        "spents": [1],
         "priorities": [5],
         "queues": ["elsewhere"],
         "locks": ["new"],
@@ -111,4 +127,7 @@ def test_only_the_lines_of_accepted_outcomes_advance() -> None:
 def test_what_is_not_to_be_kept_is_marked() -> None:
     jobs = [Succeeded(claimed_job(1)), Failed(claimed_job(2), FAILURE)]
     recording = Recording(jobs, lambda status: status != "succeeded")
-    assert recording.ends["keeps"] == [False, True]
+    assert [(end["status"], end["keep"]) for end in recording.ends] == [
+        ("succeeded", False),
+        ("failed", True),
+    ]

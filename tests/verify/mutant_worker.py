@@ -191,7 +191,7 @@ def outcomes_dropped_when_the_buffer_is_full() -> None:
 @mutation
 def history_written_in_another_transaction() -> None:
     """The row is deleted and that is committed, then comes history; the process dies in between."""
-    replace_in_query("complete", "from ended where keep", "from ended where keep and not keep")
+    replace_in_query("complete", "where %(keep)s::boolean", "where %(keep)s::boolean and false")
     _after(PostgresStore, "complete", lambda: os.kill(os.getpid(), signal.SIGKILL))
 
 

@@ -175,7 +175,7 @@ class Completing:
         # Before the job's row is locked: packets may vanish after any of these statements.
         if not 0 < present_idle_ms <= idle_ms:
             yield Step("limit_idling", {"milliseconds": idle_ms})
-        if not (yield Step("complete", recording.ends)):
+        if not (yield Step("complete", recording.ends[0])):
             raise LeaseLost if earlier is None else ForthwithError(ENDED_TWICE)
         if locks := recording.locks_of({job.id}):
             yield Step("advance_lines", {"locks": locks})

@@ -170,7 +170,7 @@ class PostgresStore:
         recording = Recording(outcomes, self._keeps)
         async with self._completions.use() as connection:
             if recording.is_plain and not repeated and not results:
-                cursor = await self._on(connection, "complete", **recording.ends)
+                cursor = await self._on(connection, "complete", **recording.ends[0])
                 return {job_id for (job_id,) in await cursor.fetchall()}
             async with connection.pipeline() as pipeline, connection.transaction():
                 accepted = await self._record(connection, pipeline, recording)
@@ -216,11 +216,10 @@ class PostgresStore:
     ) -> set[int]:
         """Which of the refused outcomes did the first sending record, whose answer was lost?"""
         recorded = set(recording.released_ids)  # given back by one or the other: the same
-        ends = {key: recording.ends[key] for key in ("ids", "lease_tokens")}
         attempts = recording.attempts_but(accepted)
         cursors = [
             await self._on(connection, name, **parameters)
-            for name, parameters in (("recorded", ends), ("attempts_recorded", attempts))
+            for name, parameters in (("recorded", recording.ended), ("attempts_recorded", attempts))
         ]
         await pipeline.sync()
         for cursor in cursors:

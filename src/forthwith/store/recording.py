@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from forthwith.outcome import Failure, Outcome
 
 
-_RETRY = ("ids", "lease_tokens", "retry_ats", "spents", "priorities", "queues", "locks")
+_RETRY = ("ids", "lease_tokens", "retry_ats", "priorities", "queues", "locks")
 _FAILURE = (
     "job_ids",
     "worker_ids",
@@ -30,8 +30,7 @@ class Recording:
 
     def __init__(self, outcomes: Sequence[Outcome], keeps: Callable[[str], bool]) -> None:
         self._keeps = keeps
-        self.ends: dict[str, list[Any]] = {}
-        """Of complete.sql."""
+        self._ends: dict[tuple[str, int], dict[str, Any]] = {}
         self.releases: dict[str, list[Any]] = {"ids": [], "lease_tokens": []}
         """Of release.sql."""
         self._retries: list[tuple[Any, ...]] = []
@@ -46,22 +45,33 @@ class Recording:
         """Of retry.sql."""
 
     @property
+    def ends(self) -> list[dict[str, Any]]:
+        """Of complete.sql: once for all that ended alike. Most often all have."""
+        return list(self._ends.values())
+
+    @property
+    def ended(self) -> dict[str, list[int]]:
+        """Of recorded.sql: all that ended."""
+        return {
+            key: [each for end in self.ends for each in end[key]] for key in ("ids", "lease_tokens")
+        }
+
+    @property
     def is_plain(self) -> bool:
-        """One statement does it all: jobs that succeeded, without locks."""
-        return not (self.retries["ids"] or self.releases["ids"] or self._locks or self._failures)
+        """One statement does it all: jobs that ended alike, without locks."""
+        others = self.retries["ids"] or self.releases["ids"] or self._locks or self._failures
+        return len(self._ends) == 1 and not others
 
     @property
     def released_ids(self) -> list[int]:
         """The jobs to give back."""
         return self.releases["ids"]
 
-    def statements(self) -> Iterator[tuple[str, dict[str, list[Any]]]]:
+    def statements(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the statements that are needed, with their parameters. Each returns accepted ids."""
-        for name, parameters in (
-            ("complete", self.ends),
-            ("retry", self.retries),
-            ("release", self.releases),
-        ):
+        for end in self._ends.values():
+            yield "complete", end
+        for name, parameters in (("retry", self.retries), ("release", self.releases)):
             if parameters["ids"]:
                 yield name, parameters
 
@@ -93,14 +103,10 @@ class Recording:
 
     def _add_successes(self, jobs: list[ClaimedJob]) -> None:
         """Most outcomes: column by column, as far as it goes."""
-        count = len(jobs)
-        self.ends = {
-            "ids": [job.id for job in jobs],
-            "lease_tokens": [job.lease_token for job in jobs],
-            "statuses": ["succeeded"] * count,
-            "keeps": [self._keeps("succeeded")] * count,
-            "spents": [1] * count,
-        }
+        if jobs:
+            end = self._ending("succeeded", spent=1)
+            end["ids"] = [job.id for job in jobs]
+            end["lease_tokens"] = [job.lease_token for job in jobs]
         self._locks = {job.id: job.lock for job in jobs if job.lock is not None}
 
     def _add(self, outcome: Failed | Aborted | Retry | Released) -> None:
@@ -112,9 +118,10 @@ class Recording:
             case Retry(job, failure, retry_at, priority, queue, lock):
                 self._failures.append((job, failure))
                 self._leave_line(job)
-                self._retries.append((job.id, job.lease_token, retry_at, 1, priority, queue, lock))
+                self._retries.append((job.id, job.lease_token, retry_at, priority, queue, lock))
             case Released(job):
-                _append(self.releases, job.id, job.lease_token)
+                self.releases["ids"].append(job.id)
+                self.releases["lease_tokens"].append(job.lease_token)
                 self._given_back[job.id] = job.queue
             case _:
                 assert_never(outcome)
@@ -122,10 +129,25 @@ class Recording:
     def _end(self, job: ClaimedJob, status: str, failure: Failure | None) -> None:
         # Who was aborted without a failure did not run.
         spent = 0 if status == "aborted" and failure is None else 1
-        _append(self.ends, job.id, job.lease_token, status, self._keeps(status), spent)
+        end = self._ending(status, spent)
+        end["ids"].append(job.id)
+        end["lease_tokens"].append(job.lease_token)
         self._leave_line(job)
         if failure is not None:
             self._failures.append((job, failure))
+
+    def _ending(self, status: str, spent: int) -> dict[str, Any]:
+        """Return where jobs that ended like this are written down."""
+        end = self._ends.get((status, spent))
+        if end is None:
+            end = self._ends[status, spent] = {
+                "ids": [],
+                "lease_tokens": [],
+                "status": status,
+                "keep": self._keeps(status),
+                "spent": spent,
+            }
+        return end
 
     def _leave_line(self, job: ClaimedJob) -> None:
         if job.lock is not None:
@@ -137,8 +159,3 @@ def _columns(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str,
     if not rows:
         return {name: [] for name in names}
     return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
-
-
-def _append(columns: dict[str, list[Any]], *row: Any) -> None:
-    for column, value in zip(columns.values(), row, strict=True):
-        column.append(value)

@@ -1,19 +1,19 @@
--- Send claimed jobs (:ids, :lease_tokens) back to wait until :retry_ats (null: now), with :spents
--- attempts used and, where given, another priority, queue or lock. A job whose abort was requested
--- comes back at once, to be aborted; one with its last chance after crashes comes back as a suspect.
+-- Send claimed jobs (:ids, :lease_tokens) back to wait until :retry_ats (null: now), with an attempt
+-- used and, where given, another priority, queue or lock. A job whose abort was requested comes back at
+-- once, to be aborted; one with its last chance after crashes comes back as a suspect.
 -- The fence is that of complete.sql. Locks: the rows. Index: job_pkey. Returns the ids that were accepted.
 with outcome as (
     select * from unnest(
-        %(ids)s::bigint[], %(lease_tokens)s::bigint[], %(retry_ats)s::timestamptz[], %(spents)s::integer[],
-        %(priorities)s::integer[], %(queues)s::text[], %(locks)s::text[]
-    ) as outcome (id, lease_token, retry_at, spent, priority, queue, lock)
+        %(ids)s::bigint[], %(lease_tokens)s::bigint[], %(retry_ats)s::timestamptz[], %(priorities)s::integer[],
+        %(queues)s::text[], %(locks)s::text[]
+    ) as outcome (id, lease_token, retry_at, priority, queue, lock)
 )
 update forthwith.job
 set worker_id = null,
     lease_token = job.lease_token + 1,
     claimed_at = null,
     started_at = null,
-    attempts = job.attempts + outcome.spent,
+    attempts = job.attempts + 1,
     scheduled_at = coalesce(outcome.retry_at, job.scheduled_at),
     priority = coalesce(outcome.priority, job.priority),
     queue = coalesce(outcome.queue, job.queue),
