@@ -15,7 +15,14 @@ from typing import Any, TypeAlias
 from forthwith.errors import ArgumentsNotSerializable, ArgumentsTooLarge
 from forthwith.options import is_a, kind, text_problem
 
-__all__ = ["DEPTH_MAX", "Dumps", "check_keywords", "serialize", "serialize_all"]
+__all__ = [
+    "ARRAY_CHARACTERS_MAX",
+    "DEPTH_MAX",
+    "Dumps",
+    "check_keywords",
+    "serialize",
+    "serialize_all",
+]
 
 Dumps: TypeAlias = Callable[[Any], str | bytes]
 """A JSON encoder, such as `json.dumps` or `orjson.dumps`."""

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from forthwith.arguments import ARRAY_CHARACTERS_MAX
 from forthwith.errors import AlreadyEnqueued
+from forthwith.job import NewJob, Trace
+from forthwith.store.deferring import as_array
 
 if TYPE_CHECKING:
     import forthwith
@@ -45,10 +48,47 @@ async def test_a_batch_is_stored_as_its_jobs_would_be_one_by_one(
     deferrer = app.configure_task("work", **options)
     ids = await deferrer.batch_defer_async(*BATCH)
     ids += [await deferrer.defer_async(**arguments) for arguments in BATCH]
+    other = app.configure_task("other").make_new_job()  # so that they are no batch of their kind
+    mixed = [*(deferrer.make_new_job(**arguments) for arguments in BATCH), other]
+    ids += [job.id for job in await app.job_manager.batch_defer_jobs_async(mixed)]
     stored = await rows(connection)
     assert [row[0] for row in stored] == ids
-    half = len(BATCH)
-    assert [row[1:] for row in stored[:half]] == [row[1:] for row in stored[half:]]
+    size = len(BATCH)
+    batch, singles, others = (
+        [row[1:] for row in stored[first : first + size]] for first in (0, size, 2 * size)
+    )
+    assert batch == singles == others
+
+
+def test_jobs_that_differ_in_their_arguments_alone_are_one_array() -> None:
+    job = NewJob("mail", "send", 0, '{"to": "a"}', None, None, None, 3)
+    assert as_array([job]) == '[{"to": "a"}]'
+    assert as_array([job, job._replace(args="{}")]) == '[{"to": "a"},{}]'
+
+
+@pytest.mark.parametrize(
+    "difference",
+    [
+        {"queue": "other"},
+        {"task": "other"},
+        {"priority": 1},
+        {"lock": "L"},
+        {"queueing_lock": "Q"},
+        {"scheduled_at": LATER},
+        {"crashes_max": 1},
+        {"trace": Trace("00-1-2-01", None)},
+        {"args": " " * ARRAY_CHARACTERS_MAX},  # too large for one value
+    ],
+    ids=lambda difference: next(iter(difference)),
+)
+def test_other_jobs_are_not(difference: dict[str, Any]) -> None:
+    job = NewJob("mail", "send", 0, "{}", None, None, None, 3)
+    assert as_array([job, job._replace(**difference)]) is None
+
+
+def test_jobs_with_queueing_locks_are_inserted_one_by_one() -> None:
+    job = NewJob("mail", "send", 0, "{}", None, "Q", None, 3)
+    assert as_array([job, job]) is None
 
 
 async def test_a_batch_rides_in_the_callers_transaction(

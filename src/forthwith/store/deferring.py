@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
 from psycopg.rows import tuple_row
 
+from forthwith.arguments import ARRAY_CHARACTERS_MAX
 from forthwith.errors import AlreadyEnqueued
+from forthwith.job import NewJob
 from forthwith.store.arrays import written
 from forthwith.store.statements import statements
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from forthwith.job import NewJob
 
 
 class Deferring:
@@ -30,6 +31,8 @@ class Deferring:
 
         `connection` is in autocommit mode.
         """
+        if (args := as_array(jobs)) is not None:
+            return [*await self.insert_alike(connection, jobs[0], args)]
         if _has_traces(jobs):
             async with connection.transaction():
                 return await self._insert(connection, jobs)
@@ -54,6 +57,8 @@ class Deferring:
         Raises `AlreadyEnqueued`, after which the caller's transaction can go on. The caller's cursors may
         be of another kind and return other rows: ours are psycopg's plain ones.
         """
+        if (args := as_array(jobs)) is not None:
+            return await self.insert_alike_in(connection, jobs[0], args)
         async with (
             connection.transaction(),
             psycopg.AsyncCursor(connection, row_factory=tuple_row) as cursor,
@@ -110,6 +115,8 @@ class Deferring:
         self, connection: psycopg.Connection[Any], jobs: Sequence[NewJob]
     ) -> list[int]:
         """As `insert_all`, on the caller's synchronous connection."""
+        if (args := as_array(jobs)) is not None:
+            return self.insert_alike_blocking(connection, jobs[0], args)
         with (
             connection.transaction(),
             psycopg.Cursor(connection, row_factory=tuple_row) as cursor,
@@ -139,6 +146,17 @@ def _parameters(jobs: Sequence[NewJob]) -> dict[str, Any]:
         "crashes_maxes",
     )
     return written({**dict(zip(names, columns, strict=False)), **_LATER})
+
+
+def as_array(jobs: Sequence[NewJob]) -> str | None:
+    """Return the arguments of jobs that differ in nothing else, as one JSON array: it costs less."""
+    if jobs[0].queueing_lock is not None or len(set(map(_all_but_args, jobs))) > 1:
+        return None
+    args = [job.args for job in jobs]
+    return f"[{','.join(args)}]" if sum(map(len, args)) <= ARRAY_CHARACTERS_MAX else None
+
+
+_all_but_args = attrgetter(*(name for name in NewJob._fields if name != "args"))
 
 
 def _has_traces(jobs: Sequence[NewJob]) -> bool:
