@@ -9,8 +9,8 @@ things measured in the same run; rates and times depend on the machine, so they 
 from __future__ import annotations
 
 import asyncio
-import math
 import itertools
+import math
 import statistics
 import time
 from pathlib import Path
