@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import traceback
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -52,11 +51,13 @@ class Failed(NamedTuple):
 
 
 class Retry(NamedTuple):
-    """The task raised, and runs again at `retry_at` (None: now), perhaps elsewhere in the order."""
+    """The task raised, and runs again at `retry_at`, or `retry_in_s` seconds from when that is recorded
+    (neither: at once), perhaps elsewhere in the order."""
 
     job: ClaimedJob
     failure: Failure
     retry_at: datetime | None
+    retry_in_s: float | None
     priority: int | None
     queue: str | None
     lock: str | None
@@ -115,9 +116,12 @@ def _message(error: BaseException) -> str:
 
 def _traceback(error: BaseException, message: str) -> str:
     stack = _users_stack(error)
-    with suppress(BaseException):  # a hostile name, or a file whose lines cannot be read
-        if text := _plain_traceback(error, message, stack):
-            return text
+    try:
+        plain = _plain_traceback(error, message, stack)
+    except BaseException:  # a hostile name, or a file whose lines cannot be read
+        plain = None
+    if plain is not None:
+        return plain
     if _is_ordinary(error):
         text = _told(
             "the traceback",

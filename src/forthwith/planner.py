@@ -15,7 +15,7 @@ from forthwith.engine.plan import ContextParts, RetryPlan, TaskPlan, decode_argu
 from forthwith.engine.ports import KeptResult
 from forthwith.options import check_lock, check_name, check_priority, check_schedule
 from forthwith.result import serialize_result
-from forthwith.retry import ExponentialBackoffStrategy, RetryStrategy
+from forthwith.retry import WAITING, wait_s_of
 from forthwith.task import crashes_max_of, result_ttl_s_of, timeout_s_of
 
 if TYPE_CHECKING:
@@ -133,9 +133,9 @@ def _decide_retry(
     if strategy is None:
         return None
     ask = getattr(task.get_retry_exception, "__func__", None)
-    if type(strategy) in _BY_ATTEMPTS and ask is _get_retry_exception:
-        decision = strategy.get_retry_decision(exception=error, job=job)  # type: ignore[arg-type]
-        return None if decision is None else RetryPlan(decision.retry_at, None, None, None)
+    if ask is _get_retry_exception and type(strategy) in WAITING:
+        wait_s = wait_s_of(strategy, error, job.attempts)  # type: ignore[arg-type]
+        return None if wait_s is None else RetryPlan(None, wait_s, None, None, None)
     seen = _procrastinate_job(job, decode(job.args))
     retry = task.get_retry_exception(exception=error, job=seen)
     if retry is None:
@@ -143,8 +143,6 @@ def _decide_retry(
     return _checked(retry.retry_decision)
 
 
-# These two ask a job for its `attempts` alone, and decide on a time alone. They are spared the rest.
-_BY_ATTEMPTS = (RetryStrategy, ExponentialBackoffStrategy)
 _get_retry_exception = procrastinate.tasks.Task.get_retry_exception
 
 
@@ -158,6 +156,7 @@ def _checked(decision: RetryDecision) -> RetryPlan:
     )
     return RetryPlan(
         None if at is None else check_schedule("retry_at", at),
+        None,
         None if priority is None else check_priority("priority", priority),
         None if queue is None else check_name("queue", queue),
         None if lock is None else check_lock("lock", lock),

@@ -91,6 +91,41 @@ class ExponentialBackoffStrategy(BaseRetryStrategy):
         return self.retry_exceptions is None or isinstance(exception, tuple(self.retry_exceptions))
 
 
+# Strategies that ask a job for its `attempts` alone, and decide on a wait alone. Not their subclasses.
+WAITING = (RetryStrategy, ExponentialBackoffStrategy)
+WAIT_MAX_S = 2.4e11
+"""From now nearly to the end of the calendar, in the year 9999."""
+
+
+def wait_s_of(
+    strategy: RetryStrategy | ExponentialBackoffStrategy, error: BaseException, attempts: int
+) -> float | None:
+    """Return how many seconds to wait after `attempts` earlier runs and this error; None: no retry.
+
+    It is what the strategy's own `get_retry_decision` says, without looking at a clock: the wait is to count
+    from the database's. Raises what a strategy of senseless values raises.
+    """
+    if isinstance(strategy, ExponentialBackoffStrategy):
+        wait = strategy.get_schedule_in(exception=error, attempts=attempts)
+    else:
+        wait = _wait_of_stock(strategy, error, attempts)
+    if wait is None:
+        return None
+    if wait != wait:
+        raise ValueError("the retry strategy's wait is not a number")
+    return float(min(max(wait, 0), WAIT_MAX_S))
+
+
+def _wait_of_stock(strategy: RetryStrategy, error: BaseException, attempts: int) -> float | None:
+    if strategy.max_attempts and attempts >= strategy.max_attempts:
+        return None
+    classes = strategy.retry_exceptions
+    if classes and not isinstance(error, tuple(classes)):
+        return None
+    growing: float = strategy.exponential_wait ** (attempts + 1)
+    return strategy.wait + strategy.linear_wait * attempts + growing
+
+
 def _exception_classes(classes: object) -> tuple[type[BaseException], ...]:
     """Return the classes as the tuple that isinstance takes."""
     if isinstance(classes, type) or not isinstance(classes, Iterable):

@@ -137,8 +137,8 @@ OUTCOMES: dict[str, Callable[[ClaimedJob], Outcome]] = {
     "failed": lambda job: Failed(job, FAILURE),
     "aborted while it ran": lambda job: Aborted(job, FAILURE._replace(kind="aborted")),
     "aborted before it ran": lambda job: Aborted(job, None),
-    "retry now": lambda job: Retry(job, FAILURE, None, None, None, None),
-    "retry later": lambda job: Retry(job, FAILURE, SOON, 3, "other", None),
+    "retry now": lambda job: Retry(job, FAILURE, None, None, None, None, None),
+    "retry later": lambda job: Retry(job, FAILURE, SOON, None, 3, "other", None),
     "released": Released,
 }
 

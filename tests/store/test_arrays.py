@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -49,6 +50,17 @@ async def test_integers_arrive_as_they_were(
     assert await cursor.fetchone() == (values,)
 
 
+@pytest.mark.parametrize(
+    "values", [[0.0], [0.5, 0.5], [1e-9, 2.4e11, 0.1 + 0.2, math.inf], [None, 1.5], [None, None]]
+)
+async def test_numbers_arrive_as_they_were(
+    values: list[float | None], connection: Connection
+) -> None:
+    assert isinstance(array(values), str)
+    cursor = await connection.execute("select %(a)s::float8[]", written({"a": values}))
+    assert await cursor.fetchone() == (values,)
+
+
 @pytest.mark.parametrize("values", [[True], [True, False], [False, None, True]])
 async def test_booleans_arrive_as_they_were(
     values: list[bool | None], connection: Connection
@@ -79,7 +91,7 @@ async def test_moments_arrive_as_they_were(
 
 
 def test_other_values_are_left_to_the_driver() -> None:
-    for values in ([1.5], [1.5, None], [1, "a"], [b"a"]):
+    for values in ([1, "a"], [1.5, "a"], [b"a"], [None, b"a"]):
         assert array(values) is values
     assert written({"a": 1, "b": "x", "c": None}) == {"a": 1, "b": "x", "c": None}
 

@@ -11,6 +11,7 @@ import pytest
 from forthwith.engine.ports import QUEUE_START, Position, Share
 from forthwith.errors import LeaseLost
 from forthwith.outcome import Aborted, Failed, Retry, Succeeded
+from forthwith.retry import WAIT_MAX_S
 from tests.store.virtual_worker import (
     FAILURE,
     VirtualWorker,
@@ -171,8 +172,8 @@ class TestFence:
         outcomes = [
             Succeeded(jobs[0]),
             Failed(jobs[1], FAILURE),
-            Retry(jobs[2], FAILURE, None, None, None, None),
-            Retry(jobs[3], FAILURE, in_s(3600), None, None, None),
+            Retry(jobs[2], FAILURE, None, None, None, None, None),
+            Retry(jobs[3], FAILURE, in_s(3600), None, None, None, None),
             Aborted(jobs[4], FAILURE),
         ]
         ids = {job.id for job in jobs}
@@ -215,6 +216,21 @@ class TestReturns:
         assert (now["priority"], now["queue"], now["lock"]) == (7, "elsewhere", "new")
         assert (now["attempts"], now["scheduled_at"]) == (1, at)
         assert await worker.claim() == []
+
+    @pytest.mark.parametrize("wait_s", [0.0, 0.25, 3600.0, WAIT_MAX_S])
+    async def test_wait_counts_from_when_the_database_records_the_retry(
+        self, wait_s: float, worker: VirtualWorker, connection: Connection
+    ) -> None:
+        await defer(connection, new_job())
+        [job] = await worker.claim()
+        clock = "select clock_timestamp()"
+        [(before,)] = await (await connection.execute(clock)).fetchall()
+        await worker.retry(job, in_s=wait_s)
+        [(after,)] = await (await connection.execute(clock)).fetchall()
+        due = (await details(connection, job.id))["scheduled_at"]
+        wait = datetime.timedelta(seconds=wait_s)
+        assert before + wait <= due <= after + wait
+        assert await states(connection) == {job.id: "scheduled" if wait_s else "ready"}
 
     async def test_retry_now_can_be_claimed_at_once_with_its_attempt_counted(
         self, worker: VirtualWorker, connection: Connection

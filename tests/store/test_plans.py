@@ -209,6 +209,7 @@ async def test_outcomes_of_ten_jobs(hot: Connection, statement: str) -> None:
         nothing = [None] * 10
         outcomes |= {
             "retry_ats": nothing,
+            "retry_ins": [0.0] * 10,
             "priorities": nothing,
             "queues": nothing,
             "locks": nothing,

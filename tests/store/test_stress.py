@@ -161,10 +161,10 @@ def some_outcome(dice: random.Random, job: ClaimedJob) -> Outcome:
         case 0:
             return Released(job)
         case 1 if job.attempts < 5:
-            return Retry(job, FAILURE, None, dice.randint(-2, 2), None, dice.choice(LOCKS))
+            return Retry(job, FAILURE, None, None, dice.randint(-2, 2), None, dice.choice(LOCKS))
         case 2 if job.attempts < 5:
             soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(milliseconds=10)
-            return Retry(job, FAILURE, soon, None, None, None)
+            return Retry(job, FAILURE, soon, None, None, None, None)
         case 3:
             return Failed(job, FAILURE)
         case _:

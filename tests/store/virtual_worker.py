@@ -236,9 +236,12 @@ class VirtualWorker:
         self,
         *jobs: ClaimedJob,
         at: datetime.datetime | None = None,
+        in_s: float | None = None,
         priority: int | None = None,
         queue: str | None = None,
         lock: str | None = None,
     ) -> set[int]:
         """Send jobs back to wait."""
-        return await self.record(*(Retry(job, FAILURE, at, priority, queue, lock) for job in jobs))
+        return await self.record(
+            *(Retry(job, FAILURE, at, in_s, priority, queue, lock) for job in jobs)
+        )

@@ -71,7 +71,7 @@ def test_each_way_to_end_is_counted_apart() -> None:
         Succeeded(jobs[0]),
         Succeeded(jobs[1]._replace(queue="mail")),
         Failed(jobs[2], FAILURE),
-        Retry(jobs[3], FAILURE, None, None, None, None),
+        Retry(jobs[3], FAILURE, None, None, None, None, None),
         Aborted(jobs[4], None),
         Released(jobs[5]),
     ]

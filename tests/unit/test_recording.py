@@ -31,7 +31,7 @@ def test_lock_failure_retry_and_release_are_not() -> None:
         Succeeded(job._replace(lock="L")),
         Failed(job, FAILURE),
         Aborted(job, FAILURE),
-        Retry(job, FAILURE, None, None, None, None),
+        Retry(job, FAILURE, None, None, None, None, None),
         Released(job),
     ):
         assert not Recording([outcome], keep_all).is_plain, outcome
@@ -68,7 +68,7 @@ def test_each_outcome_goes_to_its_statement() -> None:
     recording = Recording(
         [
             Succeeded(claimed_job(1)),
-            Retry(claimed_job(2), FAILURE, AT, 5, "elsewhere", "new"),
+            Retry(claimed_job(2), FAILURE, AT, None, 5, "elsewhere", "new"),
             Released(claimed_job(3, lease_token=9)),
             Failed(claimed_job(4), FAILURE),
         ],
@@ -82,6 +82,7 @@ def test_each_outcome_goes_to_its_statement() -> None:
         "ids": [2],
         "lease_tokens": [1],
         "retry_ats": [AT],
+        "retry_ins": [None],
         "priorities": [5],
         "queues": ["elsewhere"],
         "locks": ["new"],
@@ -116,7 +117,7 @@ def test_only_the_lines_of_accepted_outcomes_advance() -> None:
         [
             Succeeded(claimed_job(1, lock="A")),
             Failed(claimed_job(2, lock="B"), FAILURE),
-            Retry(claimed_job(3, lock="C"), FAILURE, None, None, None, "D"),
+            Retry(claimed_job(3, lock="C"), FAILURE, None, None, None, None, "D"),
             Released(claimed_job(4, lock="E")),
         ],
         keep_all,

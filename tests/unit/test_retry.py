@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from procrastinate.jobs import Job
 
 from forthwith.errors import InvalidArgument
-from forthwith.retry import BaseRetryStrategy, ExponentialBackoffStrategy, RetryDecision
+from forthwith.retry import (
+    WAIT_MAX_S,
+    BaseRetryStrategy,
+    ExponentialBackoffStrategy,
+    RetryDecision,
+    RetryStrategy,
+    wait_s_of,
+)
 
 quick = settings(deadline=None, max_examples=100)
 
@@ -96,6 +103,66 @@ def test_a_wait_beyond_the_calendar_ends_with_it() -> None:
     decision = strategy.get_retry_decision(exception=ValueError(), job=job_after(0))
     assert decision is not None
     assert decision.retry_at == datetime.datetime.max.replace(tzinfo=datetime.UTC)
+
+
+@quick
+@given(
+    strategy=st.one_of(
+        st.builds(
+            RetryStrategy,
+            max_attempts=st.none() | st.integers(0, 4),
+            wait=st.integers(-5, 1000),
+            linear_wait=st.integers(-5, 1000),
+            exponential_wait=st.integers(0, 9),
+            retry_exceptions=st.sampled_from(
+                [None, [ValueError], [KeyError], (OSError, ValueError)]
+            ),
+        ),
+        st.builds(
+            ExponentialBackoffStrategy,
+            max_attempts=st.integers(1, 5),
+            base_delay=st.floats(0.001, 100),
+            max_delay=st.floats(100, 1000),
+            retry_exceptions=st.sampled_from([None, [ValueError], [KeyError]]),
+        ),
+    ),
+    attempts=st.integers(0, 6),
+)
+def test_wait_is_the_one_until_the_strategys_own_time(
+    strategy: RetryStrategy | ExponentialBackoffStrategy, attempts: int
+) -> None:
+    error = ValueError()
+    before = datetime.datetime.now(tz=datetime.UTC)
+    decision = strategy.get_retry_decision(exception=error, job=job_after(attempts))
+    after = datetime.datetime.now(tz=datetime.UTC)
+    wait_s = wait_s_of(strategy, error, attempts)
+    if decision is None:
+        assert wait_s is None
+        return
+    assert wait_s is not None
+    assert decision.retry_at is not None
+    if wait_s == 0:
+        assert decision.retry_at <= after
+    else:
+        wait = datetime.timedelta(seconds=wait_s)
+        assert before + wait <= decision.retry_at <= after + wait
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        ExponentialBackoffStrategy(base_delay=1e300, max_delay=1e300),
+        RetryStrategy(wait=10**400),
+        RetryStrategy(wait=math.inf),  # type: ignore[arg-type]
+    ],
+)
+def test_wait_beyond_the_calendar_ends_before_it(strategy: Any) -> None:
+    assert wait_s_of(strategy, ValueError(), 0) == WAIT_MAX_S
+
+
+def test_wait_that_is_no_number_is_an_error() -> None:
+    with pytest.raises(ValueError, match="not a number"):
+        wait_s_of(RetryStrategy(wait=math.nan), ValueError(), 0)  # type: ignore[arg-type]
 
 
 def test_no_decision_after_the_last_attempt() -> None:

@@ -265,7 +265,7 @@ def stop_spends_attempts() -> None:
     def spending(self: Any, error: BaseException, execution: Any, plan: Any) -> Outcome:
         if execution.abort_reason is not None:
             failure = failure_of(error, "aborted")
-            return Retry(execution.job, failure, None, None, None, None)
+            return Retry(execution.job, failure, None, None, None, None, None)
         return outcome_of(self, error, execution, plan)
 
     runner.Runners._outcome_of = spending  # type: ignore[method-assign]

@@ -28,9 +28,13 @@ def decode_arguments(text: str) -> dict[str, Any]:
 
 
 class RetryPlan(NamedTuple):
-    """When and how a job runs again; None leaves as it was, and now for the time."""
+    """When and how a job runs again; None leaves as it was, and now for the time.
+
+    The time is one on the clock, or `retry_in_s` seconds from when the database records it.
+    """
 
     retry_at: datetime | None
+    retry_in_s: float | None
     priority: int | None
     queue: str | None
     lock: str | None

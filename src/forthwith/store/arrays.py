@@ -25,18 +25,18 @@ def written(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def array(values: list[Any]) -> Any:
-    """Return integers, booleans, strings or aware datetimes as an array's text; None becomes NULL.
+    """Return numbers, booleans, strings or aware datetimes as an array's text; None becomes NULL.
 
     All are of one type. A list of anything else comes back as it is, for psycopg to write.
     """
     distinct = set(values)
     has_null = None in distinct
     kinds = {type(value) for value in distinct if value is not None}
-    if not kinds <= {int, bool, str, datetime} or len(kinds) > 1:
+    if not kinds <= {int, float, bool, str, datetime} or len(kinds) > 1:
         return values
     if len(distinct) == 1:  # most columns say the same in every row
         return _joined([_element(values[0])] * len(values))
-    if has_null or kinds in ({bool}, {datetime}):
+    if has_null or kinds in ({bool}, {float}, {datetime}):
         return _joined([_element(value) for value in values])
     return _integers(values) if kinds <= {int} else _texts(values)
 

@@ -13,18 +13,6 @@ if TYPE_CHECKING:
     from forthwith.outcome import Failure, Outcome
 
 
-_RETRY = ("ids", "lease_tokens", "retry_ats", "priorities", "queues", "locks")
-_FAILURE = (
-    "job_ids",
-    "worker_ids",
-    "attempts",
-    "kinds",
-    "exception_types",
-    "messages",
-    "tracebacks",
-)
-
-
 class Recording:
     """A batch of outcomes, sorted by what the database has to do with them."""
 
@@ -33,7 +21,7 @@ class Recording:
         self._ends: dict[tuple[str, int], dict[str, Any]] = {}
         self.releases: dict[str, list[Any]] = {"ids": [], "lease_tokens": []}
         """Of release.sql."""
-        self._retries: list[tuple[Any, ...]] = []
+        self._retries: list[Retry] = []
         self._locks: dict[int, str] = {}
         self._given_back: dict[int, str] = {}
         self._failures: list[tuple[ClaimedJob, Failure]] = []
@@ -41,8 +29,6 @@ class Recording:
         for outcome in outcomes:
             if not isinstance(outcome, Succeeded):
                 self._add(outcome)
-        self.retries: dict[str, list[Any]] = _columns(_RETRY, self._retries)
-        """Of retry.sql."""
 
     @property
     def ends(self) -> list[dict[str, Any]]:
@@ -59,7 +45,7 @@ class Recording:
     @property
     def is_plain(self) -> bool:
         """One statement does it all: jobs that ended alike, without locks."""
-        others = self.retries["ids"] or self.releases["ids"] or self._locks or self._failures
+        others = self._retries or self.releases["ids"] or self._locks or self._failures
         return len(self._ends) == 1 and not others
 
     @property
@@ -71,9 +57,10 @@ class Recording:
         """Yield the statements that are needed, with their parameters. Each returns accepted ids."""
         for end in self._ends.values():
             yield "complete", end
-        for name, parameters in (("retry", self.retries), ("release", self.releases)):
-            if parameters["ids"]:
-                yield name, parameters
+        if self._retries:
+            yield "retry", self._retried()
+        if self.releases["ids"]:
+            yield "release", self.releases
 
     def locks_of(self, accepted: set[int]) -> list[str]:
         """Return the locks whose line has lost its head, now that these outcomes were accepted."""
@@ -85,21 +72,39 @@ class Recording:
 
     def failures_of(self, accepted: set[int]) -> dict[str, list[Any]]:
         """Return record_failures.sql's parameters, for those outcomes that were accepted."""
-        rows = [
-            (job.id, job.worker_id, job.attempts + 1, *failure)
-            for job, failure in self._failures
-            if job.id in accepted
-        ]
-        return _columns(_FAILURE, rows)
+        taken = [each for each in self._failures if each[0].id in accepted]
+        jobs, failures = [job for job, _ in taken], [failure for _, failure in taken]
+        return {
+            "job_ids": [job.id for job in jobs],
+            "worker_ids": [job.worker_id for job in jobs],
+            "attempts": [job.attempts + 1 for job in jobs],
+            "kinds": [failure.kind for failure in failures],
+            "exception_types": [failure.exception_type for failure in failures],
+            "messages": [failure.message for failure in failures],
+            "tracebacks": [failure.traceback for failure in failures],
+        }
 
     def attempts_but(self, accepted: set[int]) -> dict[str, list[Any]]:
         """Return attempts_recorded.sql's parameters, for those that were not."""
-        rows = [
-            (job.id, job.attempts + 1, job.worker_id)
-            for job, _ in self._failures
-            if job.id not in accepted
-        ]
-        return _columns(("job_ids", "attempts", "worker_ids"), rows)
+        jobs = [job for job, _ in self._failures if job.id not in accepted]
+        return {
+            "job_ids": [job.id for job in jobs],
+            "attempts": [job.attempts + 1 for job in jobs],
+            "worker_ids": [job.worker_id for job in jobs],
+        }
+
+    def _retried(self) -> dict[str, list[Any]]:
+        """Return retry.sql's parameters."""
+        retries = self._retries
+        return {
+            "ids": [retry.job.id for retry in retries],
+            "lease_tokens": [retry.job.lease_token for retry in retries],
+            "retry_ats": [retry.retry_at for retry in retries],
+            "retry_ins": [retry.retry_in_s for retry in retries],
+            "priorities": [retry.priority for retry in retries],
+            "queues": [retry.queue for retry in retries],
+            "locks": [retry.lock for retry in retries],
+        }
 
     def _add_successes(self, jobs: list[ClaimedJob]) -> None:
         """Most outcomes: column by column, as far as it goes."""
@@ -115,10 +120,10 @@ class Recording:
                 self._end(job, "failed", failure)
             case Aborted(job, failure):
                 self._end(job, "aborted", failure)
-            case Retry(job, failure, retry_at, priority, queue, lock):
-                self._failures.append((job, failure))
-                self._leave_line(job)
-                self._retries.append((job.id, job.lease_token, retry_at, priority, queue, lock))
+            case Retry():
+                self._failures.append((outcome.job, outcome.failure))
+                self._leave_line(outcome.job)
+                self._retries.append(outcome)
             case Released(job):
                 self.releases["ids"].append(job.id)
                 self.releases["lease_tokens"].append(job.lease_token)
@@ -152,10 +157,3 @@ class Recording:
     def _leave_line(self, job: ClaimedJob) -> None:
         if job.lock is not None:
             self._locks[job.id] = job.lock
-
-
-def _columns(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, list[Any]]:
-    """Turn rows into columns."""
-    if not rows:
-        return {name: [] for name in names}
-    return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))

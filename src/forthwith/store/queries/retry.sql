@@ -1,12 +1,16 @@
--- Send claimed jobs (:ids, :lease_tokens) back to wait until :retry_ats (null: now), with an attempt
--- used and, where given, another priority, queue or lock. A job whose abort was requested comes back at
--- once, to be aborted; one with its last chance after crashes comes back as a suspect.
+-- Send claimed jobs (:ids, :lease_tokens) back to wait until :retry_ats, or for :retry_ins seconds from now
+-- (both null: not at all), with an attempt used and, where given, another priority, queue or lock. A job
+-- whose abort was requested comes back at once, to be aborted; one with its last chance after crashes comes
+-- back as a suspect.
 -- The fence is that of complete.sql. Locks: the rows. Index: job_pkey. Returns the ids that were accepted.
-with outcome as (
-    select * from unnest(
-        %(ids)s::bigint[], %(lease_tokens)s::bigint[], %(retry_ats)s::timestamptz[], %(priorities)s::integer[],
-        %(queues)s::text[], %(locks)s::text[]
-    ) as outcome (id, lease_token, retry_at, priority, queue, lock)
+with outcome as materialized (  -- a time is worked out once
+    select
+        given.id, given.lease_token, given.priority, given.queue, given.lock,
+        coalesce(given.retry_at, clock_timestamp() + make_interval(secs => given.retry_in)) as retry_at
+    from unnest(
+        %(ids)s::bigint[], %(lease_tokens)s::bigint[], %(retry_ats)s::timestamptz[],
+        %(retry_ins)s::float8[], %(priorities)s::integer[], %(queues)s::text[], %(locks)s::text[]
+    ) as given (id, lease_token, retry_at, retry_in, priority, queue, lock)
 )
 update forthwith.job
 set worker_id = null,
