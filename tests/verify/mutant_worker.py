@@ -260,15 +260,15 @@ def notifications_the_only_wake_up() -> None:
 
 @mutation
 def stop_spends_attempts() -> None:
-    outcome_of = runner.Runners._outcome_of
+    outcome_of = runner.outcome_of
 
-    def spending(self: Any, error: BaseException, execution: Any, plan: Any) -> Outcome:
+    def spending(error: BaseException, execution: Any, plan: Any) -> Outcome:
         if execution.abort_reason is not None:
             failure = failure_of(error, "aborted")
             return Retry(execution.job, failure, None, None, None, None, None)
-        return outcome_of(self, error, execution, plan)
+        return outcome_of(error, execution, plan)
 
-    runner.Runners._outcome_of = spending  # type: ignore[method-assign]
+    runner.outcome_of = spending
 
 
 @mutation

@@ -12,21 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 from forthwith import forks
 from forthwith.context import AbortReason
-from forthwith.engine.execution import Execution, TimedOut
+from forthwith.engine.ending import given_up, outcome_of
+from forthwith.engine.execution import Execution
 from forthwith.engine.meter import Meter
 from forthwith.engine.outcome_log import VERBS, log_outcome
 from forthwith.engine.task_threads import TaskThreads
 from forthwith.engine.turns import Turns
-from forthwith.errors import DatabaseUnavailable, JobAborted
+from forthwith.errors import DatabaseUnavailable
 from forthwith.options import class_name
 from forthwith.outcome import (
     Aborted,
-    Failed,
     Outcome,
     Released,
-    Retry,
     Succeeded,
-    failure_of,
 )
 
 if TYPE_CHECKING:
@@ -38,7 +36,7 @@ if TYPE_CHECKING:
     from forthwith.engine.plan import TaskPlan
     from forthwith.engine.ports import Claim, JobStore, KeptResult
     from forthwith.engine.progress import Progress
-    from forthwith.job import AttemptKind, ClaimedJob
+    from forthwith.job import ClaimedJob
 
 logger = logging.getLogger(__name__)
 
@@ -160,7 +158,7 @@ class Runners:
             await asyncio.wait(pending, timeout=patience_s)
         stuck = list(self._executions.values())
         for execution in stuck:
-            outcome = _given_up(execution)
+            outcome = given_up(execution)
             self._tell(execution.job, execution.plan)
             self._completer.add(outcome)
             logger.error(
@@ -260,12 +258,12 @@ class Runners:
             if issubclass(type(error), GeneratorExit):
                 if _is_at_work(execution.runner):  # and not thrown away with its loop
                     self._tell(job, plan)
-                    self._completer.add(self._outcome_of(error, execution, plan))
+                    self._completer.add(outcome_of(error, execution, plan))
                 raise  # for Python closes every coroutine on the way, this one too: see _replace
             if plan.needs_context:
                 outcome = await self._conclude(execution, plan, error)
             else:
-                outcome = self._outcome_of(error, execution, plan)
+                outcome = outcome_of(error, execution, plan)
         else:
             if plan.needs_context:
                 outcome = await self._conclude(execution, plan, None, value)
@@ -298,9 +296,7 @@ class Runners:
             error = completion.omission()
         if plan.keep is not None:
             error = self._keep(execution.job, plan.keep, error, value)
-        return (
-            Succeeded(execution.job) if error is None else self._outcome_of(error, execution, plan)
-        )
+        return Succeeded(execution.job) if error is None else outcome_of(error, execution, plan)
 
     def _keep(
         self,
@@ -331,21 +327,6 @@ class Runners:
         except DatabaseUnavailable:
             return False
 
-    def _outcome_of(self, error: BaseException, execution: Execution, plan: TaskPlan) -> Outcome:
-        job, reason = execution.job, execution.abort_reason
-        if reason is AbortReason.SHUTDOWN:  # whatever it raised: it was not let finish
-            return Aborted(job, failure_of(error, "aborted")) if plan.once else Released(job)
-        failure = failure_of(error, _kind_of(error))
-        if reason is not AbortReason.USER_REQUEST and not issubclass(type(error), JobAborted):
-            try:
-                retry = plan.decide_retry(error, job)
-            except BaseException as broken:
-                BaseException.__setattr__(broken, "__context__", error)
-                return Failed(job, failure_of(broken, "failed"))
-            if retry is not None:
-                return Retry(job, failure, *retry)
-        return Aborted(job, failure) if failure.kind == "aborted" else Failed(job, failure)
-
     def _plan(self, task_name: str) -> TaskPlan | None:
         plan = self._plans.get(task_name)
         if plan is None:
@@ -374,16 +355,6 @@ class Runners:
             )
 
 
-_ABORTS = (asyncio.CancelledError, JobAborted)
-
-
-def _kind_of(error: BaseException) -> AttemptKind:
-    cls = type(error)  # what its `__class__` says is the user's affair
-    if issubclass(cls, _ABORTS):
-        return "aborted"
-    return "timed_out" if issubclass(cls, TimedOut) else "failed"
-
-
 def _is_at_work(runner: asyncio.Task[Any] | None) -> bool:
     """Whether the event loop runs this runner at this moment."""
     try:
@@ -398,11 +369,3 @@ async def _forget_cancels(runner: asyncio.Task[Any]) -> None:
         pass
     with suppress(asyncio.CancelledError):  # one that came after the job's last await arrives here
         await asyncio.sleep(0)
-
-
-def _given_up(execution: Execution) -> Outcome:
-    """End a run that does not stop: the job runs again elsewhere, unless it must not run twice."""
-    if execution.plan is not None and execution.plan.once:
-        error = JobAborted("The worker stopped, and the job did not stop in time")
-        return Aborted(execution.job, failure_of(error, "aborted"))
-    return Released(execution.job)
