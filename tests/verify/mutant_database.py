@@ -14,6 +14,7 @@ MUTATIONS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "crash_not_counted": (("rescue_jobs", "crashes = job.crashes + 1", "crashes = job.crashes"),),
     "locks_ignored": (
         ("defer", "when lock is not null then 'arrived'", "when false then 'arrived'"),
+        ("defer_alike", "when lock is not null then 'arrived'", "when false then 'arrived'"),
     ),
     "order_of_a_line_ignored": (
         ("advance_lines", "order by -(job.priority::bigint), job.id", "order by job.id desc"),
@@ -24,6 +25,7 @@ MUTATIONS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "nobody_is_woken": (
         ("wake", "count(pg_notify('forthwith' || '_wake', 'queue:' || queue.name))", "count(*)"),
         ("defer", "where always_notify or exists", "where false and exists"),
+        ("defer_alike", "if always_notify or exists", "if false and exists"),
     ),
 }
 """By name: a function, a text in it, and what to put in the text's place."""
