@@ -9,6 +9,7 @@ import sys
 import time
 
 import forthwith
+from forthwith.engine.garbage import heap_set_aside
 
 
 class OnPurpose(Exception):  # noqa: N818 -- no error of anybody
@@ -40,12 +41,13 @@ def main(url: str, concurrency: int) -> None:
             print("ready", flush=True)
             await asyncio.to_thread(sys.stdin.readline)
             began_s, cpu_s = time.monotonic(), time.process_time()
-            await app.run_worker_async(
-                queues=["default"],
-                concurrency=concurrency,
-                wait=False,
-                install_signal_handlers=False,
-            )
+            with heap_set_aside():  # as `App.run_worker` and the command line do
+                await app.run_worker_async(
+                    queues=["default"],
+                    concurrency=concurrency,
+                    wait=False,
+                    install_signal_handlers=False,
+                )
             bill = {
                 "ran": ran,
                 "cpu_s": time.process_time() - cpu_s,

@@ -14,6 +14,7 @@ from forthwith.blueprint import Blueprint
 from forthwith.connector import Connector
 from forthwith.database.database import Database
 from forthwith.engine.departure import departure_of_process
+from forthwith.engine.garbage import heap_set_aside
 from forthwith.errors import ForthwithError, InvalidArgument, TaskNotFound
 from forthwith.job_manager import ARGUMENTS_BYTES_MAX, JobManager
 from forthwith.options import check_count, check_flag, check_name, check_positive
@@ -215,11 +216,14 @@ class App(Steering, Results, Blueprint, procrastinate.App):
 
         Once SIGTERM or SIGINT has come, all of that is over five seconds after the grace period at the
         latest: what is left in the loop then, such as a task that cannot be cancelled, ends with the
-        process. With `install_signal_handlers=False` signals are the caller's affair.
+        process. With `install_signal_handlers=False` signals are the caller's affair. Until it is over, what
+        was there before is left out of garbage collections (`gc.freeze`).
         """
         with departure_of_process() as departure:
             try:
-                super().run_worker(**options)
+                upstream.import_tasks(self)  # so that their modules are among what is set aside
+                with heap_set_aside():
+                    super().run_worker(**options)
             except SystemExit as error:
                 raise ForthwithError(
                     f"SystemExit({error.code!r}) was raised in the worker's event loop, by an asyncio task "

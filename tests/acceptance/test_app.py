@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import subprocess
 import sys
@@ -210,6 +211,22 @@ def test_a_sync_program_runs_a_worker(database_url: str) -> None:
     assert app.run_worker(wait=False, install_signal_handlers=False) is None  # type: ignore[func-returns-value]
     assert sorted(ran) == [1, 2]
     app.close()
+
+
+def test_run_worker_sets_the_heap_aside_until_it_is_over(database_url: str) -> None:
+    app = forthwith.App(database_url)
+    set_aside: list[int] = []
+
+    @app.task(name="note")
+    async def note() -> None:
+        set_aside.append(gc.get_freeze_count())
+
+    with app.open():
+        note.defer()
+    app.run_worker(wait=False, install_signal_handlers=False)
+    app.close()
+    assert set_aside[0] > 10_000  # all modules, and what they hold
+    assert gc.get_freeze_count() == 0
 
 
 def test_an_app_in_the_script_that_runs_is_warned_of(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from forthwith.bench.order import WorkerOrder, read_order, wait_for_go
 from forthwith.bench.resources import resident_bytes, resident_bytes_max
 from forthwith.bench.tally import Tally
 from forthwith.bench.tasks import bench_app
+from forthwith.engine.garbage import heap_set_aside
 from forthwith.orphan import stop_when_supervisor_is_gone
 
 
@@ -35,7 +36,8 @@ async def _work(order: WorkerOrder, tally: Tally) -> None:
     reports = asyncio.ensure_future(_report(tally, order.report_interval_s))
     try:
         async with app.open_async():
-            await app.run_worker_async(**order.options, name=order.name)
+            with heap_set_aside():  # as a worker of the command line has it
+                await app.run_worker_async(**order.options, name=order.name)
     finally:
         reports.cancel()
         with suppress(asyncio.CancelledError):

@@ -8,11 +8,13 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any
 
+from forthwith import upstream
 from forthwith.cli.database_report import database_name
 from forthwith.cli.departure import leave_soon
 from forthwith.cli.exit_code import ExitCode
 from forthwith.cli.failure import explain
 from forthwith.engine.departure import departure_of_process
+from forthwith.engine.garbage import heap_set_aside
 from forthwith.orphan import stop_when_supervisor_is_gone
 
 if TYPE_CHECKING:
@@ -51,7 +53,9 @@ async def _open_and_work(app: App, options: dict[str, Any], departure: Departure
     async with app.open_async():
         _announce(app, options)
         try:
-            stuck = await app.run_worker_async(**options, install_signal_handlers=True)
+            upstream.import_tasks(app)  # so that the tasks' modules are among what is set aside
+            with heap_set_aside():
+                stuck = await app.run_worker_async(**options, install_signal_handlers=True)
         except asyncio.CancelledError:
             leave_soon(ExitCode.OK)
             raise
