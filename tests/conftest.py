@@ -19,6 +19,7 @@ import pytest
 import forthwith
 from forthwith.database.embedded import open_embedded
 from tests.support.databases import Databases, replace_database
+from tests.support.spreading import spread_directories
 from tests.support.waiting import wait_until as wait_until_fact
 from tests.support.worker_process import WorkerProcess
 
@@ -78,6 +79,7 @@ def databases(pytestconfig: pytest.Config) -> Iterator[Databases]:
         databases.close()
         return
     server = open_embedded(HOME)
+    spread_directories(server.data / "base")
     databases = Databases(server.database_url("postgres"), server.database_url)
     databases.drop_leftovers()
     yield databases
@@ -99,7 +101,7 @@ def database_url(databases: Databases) -> Iterator[str]:
     """The URL of a database of the test's own, with the schema; it is dropped afterwards."""
     name, url = databases.create_clone()
     yield url
-    databases.drop(name)
+    databases.drop_aside(name)
 
 
 @pytest.fixture
@@ -107,7 +109,7 @@ def empty_database_url(databases: Databases) -> Iterator[str]:
     """The URL of a database of the test's own, without the schema; it is dropped afterwards."""
     name, url = databases.create_empty()
     yield url
-    databases.drop(name)
+    databases.drop_aside(name)
 
 
 @pytest.fixture

@@ -106,9 +106,10 @@ async def test_scenarios_in_a_schema_of_their_own_on_the_users_database(
         tmp_path, "--database", database_url, *TINY, "--processes", "2",
         "--scenario", names, "--json",
     )  # fmt: skip
-    assert status == 0, (output, errors)
     assert errors.startswith("WARNING: this loads postgresql://")
     result = json.loads(output)
+    assert [each["problems"] for each in result["scenarios"]] == [[]] * len(names.split(","))
+    assert status == 0, (output, errors)
     assert set(result) == KEYS
     assert result["ok"]
     assert [scenario["name"] for scenario in result["scenarios"]] == names.split(",")

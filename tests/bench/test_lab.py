@@ -103,6 +103,12 @@ async def test_death_of_a_worker_is_reported(
     assert problem.startswith("test, round 1: worker-1 has died")
 
 
+async def test_worker_that_has_hardly_begun_is_let_leave(bench: Bench) -> None:
+    async with bench.crew(2, {"concurrency": 1}, "idle", 1) as crew:
+        await crew.stop()
+    assert [child.events[-1].name for child in crew.children] == ["ended"] * 2
+
+
 async def test_schema_that_cannot_be_dropped_is_named(
     empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

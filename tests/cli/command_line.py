@@ -122,10 +122,11 @@ class Running:
         print(f"--- process {self.pid}, exit code {self.process.returncode}:\n{self.output()}")
 
     def _has_written(self, text: str, times: int) -> bool:
+        has_ended = self.process.poll() is not None  # before the look: it may write and end
         output = self.output()
         if output.count(text) >= times:
             return True
-        assert self.process.poll() is None, f"ended with {self.process.returncode}:\n{output}"
+        assert not has_ended, f"ended with {self.process.returncode}:\n{output}"
         return False
 
 

@@ -13,13 +13,17 @@ import termios
 import threading
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from tests.cli.command_line import DEADLINE_S, command
 from tests.support.waiting import wait_until_sync
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[()][A-Z0-9]|\x1b[=>]")
 _HOME = "\x1b[H"
+_END = b"\0the end"
 
 
 class PtySession:
@@ -66,7 +70,7 @@ class PtySession:
     @property
     def written(self) -> str:
         """All that it has written, with its escape sequences."""
-        return bytes(self._written).decode(errors="replace")
+        return bytes(self._written).removesuffix(_END).decode(errors="replace")
 
     @property
     def text(self) -> str:
@@ -94,7 +98,7 @@ class PtySession:
 
     def wait_for(self, text: str) -> None:
         """Wait until it has written this."""
-        wait_until_sync(lambda: self._has(text in self.text), deadline_s=DEADLINE_S)
+        wait_until_sync(lambda: self._has(lambda: text in self.text), deadline_s=DEADLINE_S)
 
     def wait_for_screen(self, *, has: str = "", lacks: str | None = None) -> None:
         """Wait until a picture has one text and lacks the other."""
@@ -103,30 +107,44 @@ class PtySession:
             shown = self.screen
             return has in shown and (lacks is None or lacks not in shown)
 
-        wait_until_sync(lambda: self._has(fits()), deadline_s=DEADLINE_S)
+        wait_until_sync(lambda: self._has(fits), deadline_s=DEADLINE_S)
 
     def wait_until_stopped(self) -> None:
         """Wait until it has been stopped, as by Ctrl-Z."""
         stat = Path(f"/proc/{self._process.pid}/stat")
-        wait_until_sync(
-            lambda: self._has(stat.read_text("utf-8").rpartition(")")[2].split()[0] == "T"),
-            deadline_s=DEADLINE_S,
-        )
+
+        def is_stopped() -> bool:
+            return stat.read_text("utf-8").rpartition(")")[2].split()[0] == "T"
+
+        wait_until_sync(lambda: self._has(is_stopped), deadline_s=DEADLINE_S)
 
     def go_on(self) -> None:
         """Let it go on, as the shell's `fg` does."""
         self._process.send_signal(signal.SIGCONT)
 
     def wait(self) -> int:
-        """Wait until it ends; return its exit code."""
-        return self._process.wait(DEADLINE_S)
+        """Wait until it ends, and all that it has written has been read; return its exit code."""
+        code = self._process.wait(DEADLINE_S)
+        self._read_to_the_end()
+        return code
 
-    def _has(self, fact: bool) -> bool:
-        if not fact:
-            assert self._process.poll() is None, (
-                f"ended with {self._process.returncode}: {self.text}"
-            )
-        return fact
+    def _has(self, fact: Callable[[], bool]) -> bool:
+        has_ended = self._process.poll() is not None  # before the look: what comes after is the end
+        if has_ended:
+            self._read_to_the_end()
+        if fact():
+            return True
+        assert not has_ended, f"ended with {self._process.returncode}: {self.text}"
+        return False
+
+    def _read_to_the_end(self) -> None:
+        """Wait until what the process wrote before its end has been read.
+
+        The reader may lag behind. What we write to the terminal now comes after all of that.
+        """
+        if not self._written.endswith(_END):
+            os.write(self._theirs, _END)
+            wait_until_sync(lambda: self._written.endswith(_END), deadline_s=DEADLINE_S)
 
     def _read(self) -> None:
         while True:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from forthwith.verify.lab import Lab
     from forthwith.verify.worker_process import LabWorker
 
-HEARD_WITHIN_S = 5.0
+HEARD_WITHIN_S = 30.0
 LISTENING = """
 select distinct application_name from pg_stat_activity
 where datname = current_database() and query ilike 'listen%'

@@ -147,7 +147,7 @@ async def test_deleted_jobs_leave_nothing_behind_that_holds_others(
     lab.start_worker(concurrency=4)
     for number in range(2):
         lab.open_gate(f"running {number}", run=2)
-    await wait_until(lambda: is_settled(lab), 20)
+    await wait_until(lambda: is_settled(lab))
     assert all(gone)
     assert {await status(lab.app, job_id) for job_id in deleted} == {None}
     for job_id in (*running, *kept, *again):

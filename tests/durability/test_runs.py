@@ -81,8 +81,8 @@ async def test_stream_of_notifications_does_not_keep_a_worker_from_looking(
         await wait_until(lambda: len(ran) > 200)
         locked = await work.configure(lock="L").defer_async(key="locked")
         scheduled = await work.configure(schedule_in={"milliseconds": 100}).defer_async(key="due")
-        await wait_until(lambda: ended(app, locked), 10)
-        await wait_until(lambda: ended(app, scheduled), 10)
+        await wait_until(lambda: ended(app, locked))
+        await wait_until(lambda: ended(app, scheduled))
 
 
 async def test_job_that_must_not_run_twice_is_not_given_back_after_it_has_started(

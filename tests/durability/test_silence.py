@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,15 @@ from forthwith.errors import DatabaseUnavailable
 from forthwith.verify.proxy import Proxy
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
-SOON_S = 5.0
+    WaitUntil = Callable[..., Awaitable[Any]]
+
+AT_ONCE_S = 5.0
+"""Less than psycopg takes, which waits ten seconds for what the server says of cancelling."""
+LIMIT_S = 30.0
+SOON_S = 30.0
+"""Without what is tested here, it would never come, or take a minute."""
 
 
 @pytest.fixture
@@ -43,8 +50,6 @@ async def pool(database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
     """A pool whose connections ask after a fifth of a second of silence."""
     monkeypatch.setattr(PooledConnection, "silence_s", 0.2)
     monkeypatch.setattr(inquiry, "IDLE_S", 0.4)
-    monkeypatch.setattr(pools, "CHECK_LIMIT_S", 0.3)
-    monkeypatch.setattr(pools, "TIMEOUT_S", 2.0)
     pool = Pool(database)
     await pool.open()
     yield pool
@@ -56,9 +61,11 @@ class TestLine:
     async def test_statement_without_an_answer_ends_as_a_lost_connection(
         self, database: Database, proxy: Proxy
     ) -> None:
-        line = Line(database, answer_limit_s=0.3)
+        line = Line(database, answer_limit_s=LIMIT_S)
         async with line.use() as connection:
             await connection.execute("select 1")
+            assert connection.silence_s == LIMIT_S
+            connection.silence_s = 0.3  # from now on: what shall be answered may take its time
         proxy.vanish()
         with pytest.raises(DatabaseUnavailable):
             async with line.use() as connection:
@@ -70,14 +77,17 @@ class TestLine:
         await line.close()
 
     async def test_answer_that_came_while_the_loop_was_blocked_counts(
-        self, database: Database
+        self, database: Database, wait_until: WaitUntil
     ) -> None:
-        line = Line(database, answer_limit_s=0.3)
+        line = Line(database, answer_limit_s=LIMIT_S)
         async with line.use() as connection:
+            connection.silence_s = 1.0
             answer = asyncio.create_task(connection.execute("select pg_sleep(0.1)"))
-            await asyncio.sleep(0.05)
-            time.sleep(0.6)  # noqa: ASYNC251 -- a task that blocks the loop
+            await wait_until(lambda: connection.awaits_answer)
+            select.select([connection.fileno()], [], [])  # a task that blocks the loop
+            time.sleep(1.1)  # noqa: ASYNC251 -- beyond the limit
             await answer
+            connection.silence_s = LIMIT_S
             await connection.execute("select 1")
         await line.close()
 
@@ -90,14 +100,18 @@ class TestLine:
         await line.close()
 
     async def test_waiting_for_notifications_has_no_limit(self, database: Database) -> None:
-        line = Line(database, answer_limit_s=0.1)
+        line = Line(database)
         async with line.use() as connection:
             await connection.execute("listen nothing")
+            connection.silence_s = 0.1
             assert [_ async for _ in connection.notifies(timeout=0.5)] == []
+            connection.silence_s = LIMIT_S
             await connection.execute("select 1")
         await line.close()
 
-    async def test_cancelled_user_leaves_at_once(self, database: Database, proxy: Proxy) -> None:
+    async def test_cancelled_user_leaves_at_once(
+        self, database: Database, proxy: Proxy, wait_until: WaitUntil
+    ) -> None:
         line = Line(database)
 
         async def use() -> None:
@@ -107,15 +121,17 @@ class TestLine:
         async with line.use():
             proxy.vanish()
         user = asyncio.create_task(use())
-        await asyncio.wait({user}, timeout=0.2)
+        await wait_until(lambda: proxy.counters.bytes_swallowed)
         assert not user.done()
         user.cancel()
         started_s = time.monotonic()
         with pytest.raises(asyncio.CancelledError):
             await user
-        assert time.monotonic() - started_s < 1.0
+        assert time.monotonic() - started_s < AT_ONCE_S
 
-    async def test_close_ends_a_statement_under_way(self, database: Database, proxy: Proxy) -> None:
+    async def test_close_ends_a_statement_under_way(
+        self, database: Database, proxy: Proxy, wait_until: WaitUntil
+    ) -> None:
         line = Line(database)
 
         async def use() -> None:
@@ -125,7 +141,7 @@ class TestLine:
         async with line.use():
             proxy.vanish()
         user = asyncio.create_task(use())
-        await asyncio.wait({user}, timeout=0.2)
+        await wait_until(lambda: proxy.counters.bytes_swallowed)
         await line.close()
         with pytest.raises(DatabaseUnavailable):
             await asyncio.wait_for(user, SOON_S)
@@ -157,6 +173,13 @@ async def _statement_after(pool: Pool, fault: Callable[[], None]) -> None:
         await connection.execute("select 1")
 
 
+async def is_asleep(database: Database, connection: psycopg.AsyncConnection[Any]) -> bool:
+    """Whether the server is at this connection's `pg_sleep`."""
+    async with await database.connect() as other:
+        query = "select from pg_stat_activity where pid = %s and wait_event = 'PgSleep'"
+        return (await other.execute(query, [connection.info.backend_pid])).rowcount == 1
+
+
 class TestPool:
     async def test_long_statement_goes_on(self, pool: Pool) -> None:
         async with pool.connection() as connection:
@@ -171,10 +194,11 @@ class TestPool:
         with pytest.raises(DatabaseUnavailable):
             await asyncio.wait_for(use, SOON_S)
 
-    async def test_statement_ends_that_the_server_never_got(self, pool: Pool, proxy: Proxy) -> None:
+    async def test_statement_ends_that_the_server_never_got(
+        self, pool: Pool, proxy: Proxy, wait_until: WaitUntil
+    ) -> None:
         use = asyncio.create_task(_statement_after(pool, proxy.vanish))
-        await asyncio.wait({use}, timeout=0.1)
-        assert not use.done()
+        await wait_until(lambda: proxy.counters.bytes_swallowed)
         proxy.restore()  # for others: this connection has lost bytes
         with pytest.raises(DatabaseUnavailable):
             await asyncio.wait_for(use, SOON_S)
@@ -192,26 +216,28 @@ class TestPool:
             await connection.execute("select pg_sleep(0.7)")
         assert len(asked) > 1
 
-    async def test_cancelled_user_leaves_soon(self, pool: Pool, proxy: Proxy) -> None:
+    async def test_cancelled_user_leaves_soon(
+        self, pool: Pool, proxy: Proxy, wait_until: WaitUntil
+    ) -> None:
         async def use() -> None:
             async with pool.connection() as connection, connection.transaction():
                 proxy.vanish()
                 await connection.execute("select pg_sleep(60)")
 
         user = asyncio.create_task(use())
-        await asyncio.wait({user}, timeout=0.1)
+        await wait_until(lambda: proxy.counters.bytes_swallowed)
         user.cancel()
         started_s = time.monotonic()
         with pytest.raises(asyncio.CancelledError):
             await user
-        assert time.monotonic() - started_s < SOON_S
+        assert time.monotonic() - started_s < AT_ONCE_S
 
     async def test_cancelled_statement_ends_on_the_server_and_keeps_its_connection(
-        self, pool: Pool
+        self, pool: Pool, database: Database, wait_until: WaitUntil
     ) -> None:
         async with pool.connection() as connection:
             user = asyncio.create_task(connection.execute("select pg_sleep(60)"))
-            await asyncio.wait({user}, timeout=0.1)
+            await wait_until(lambda: is_asleep(database, connection))
             user.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await user
@@ -222,9 +248,12 @@ class TestPool:
     ) -> None:
         monkeypatch.setattr(pools, "FRESH_S", 0.0)
         proxy.vanish()
-        with pytest.raises(DatabaseUnavailable):
-            async with pool.connection():
-                pass
+        with monkeypatch.context() as hasty:
+            hasty.setattr(pools, "CHECK_LIMIT_S", 0.3)
+            hasty.setattr(pools, "TIMEOUT_S", 2.0)
+            with pytest.raises(DatabaseUnavailable):
+                async with pool.connection():
+                    pass
         proxy.restore()
         async with pool.connection() as connection:
             await connection.execute("select 1")

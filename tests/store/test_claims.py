@@ -106,7 +106,7 @@ class TestOrder:
                 worker_id=one.worker_id,
             )
             first = {row[0] for row in await cursor.fetchall()}
-            async with asyncio.timeout(10):  # it steps over the locked rows and waits for nothing
+            async with asyncio.timeout(30):  # it steps over the locked rows and waits for nothing
                 second = {job.id for job in await other.store.claim(shares, [], other.worker_id)}
         assert first == set(ids[:8])
         assert second == set(ids[8:16])

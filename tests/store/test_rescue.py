@@ -176,7 +176,7 @@ class TestWhoIsGone:
         [job_id] = await defer(connection, new_job())
         async with other_connection.transaction():
             await claim_within(other_connection, worker)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 assert await fates(connection, worker.worker_id) == {}
         assert await fates(connection, worker.worker_id) == {job_id: "rescued"}
 
@@ -191,7 +191,7 @@ class TestWhoIsInTheWay:
         await worker.claim()
         async with other_connection.transaction():
             await pin(other_connection, pinned)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 rescued = await fates(connection, worker.worker_id)
                 assert rescued == dict.fromkeys(others, "rescued")
                 assert await fates(connection) == {}
@@ -249,7 +249,7 @@ class TestWhoIsInTheWay:
         await connection.execute("update forthwith.job set crashes = 1 where id = %s", [poison])
         async with other_connection.transaction(force_rollback=True):
             await cancel(other_connection, following)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 assert await fates(connection, worker.worker_id) == {free: "rescued"}
         assert await fates(connection) == {poison: "failed"}
         assert await states(connection) == {following: "ready", free: "ready"}

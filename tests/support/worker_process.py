@@ -85,7 +85,7 @@ class WorkerProcess:
     def clean_up(self) -> None:
         """Kill what still runs, and check that nothing stays."""
         self.kill()
-        wait_until_sync(lambda: not self._has_group(), deadline_s=5.0)
+        wait_until_sync(lambda: not self._has_group())
 
     def describe(self) -> str:
         """Return how it ended and what it said, for people who look at a failed test."""

@@ -128,7 +128,7 @@ async def test_sync_task_that_raises_stop_iteration_ends(threads: Executor) -> N
         next(iter(()))
 
     plan = plan_of(work, is_async=False)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         with pytest.raises(RuntimeError):
             await Execution(claimed_job()).run(plan, NO_STORE, threads)
 

@@ -17,6 +17,7 @@ from forthwith.bench.tasks import QUEUE
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
+    from typing import LiteralString
 
     import psycopg
 
@@ -58,11 +59,14 @@ class Crew:
 
     async def wait_ready(self) -> None:
         """Wait until all of them are registered and look for jobs. Raises `TimeoutError`."""
-        query = self._place.statement("select count(*) from forthwith.worker where sleeping")
+        await self._wait_registered("select count(*) from forthwith.worker where sleeping")
+
+    async def _wait_registered(self, counting: LiteralString) -> None:
+        query = self._place.statement(counting)
         async with asyncio.timeout(READY_S), await self._place.connect() as connection:
             while True:
-                cursor = await connection.execute(query)
-                if await cursor.fetchone() == (len(self.children),):
+                [(count,)] = await _rows(connection, query)
+                if count >= len(self.children):
                     return
                 self.check_alive()
                 await asyncio.sleep(POLL_S)
@@ -116,7 +120,12 @@ class Crew:
             child.check_alive()
 
     async def stop(self) -> None:
-        """Let them leave gracefully. Raises `ChildDied`, and `TimeoutError`."""
+        """Let them leave gracefully. Raises `ChildDied`, and `TimeoutError`.
+
+        Where there is little to do, one may not have begun when the others are done. The signal would
+        kill it: a worker hears signals before it is registered, and not much before.
+        """
+        await self._wait_registered("select count(*) from forthwith.worker")
         for child in self.children:
             child.terminate()
         for child in self.children:
