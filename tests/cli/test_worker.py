@@ -58,6 +58,12 @@ def test_a_one_shot_runs_what_is_due_and_leaves(forthwith_cli: CommandLine) -> N
     assert status(forthwith_cli, job_id) == "succeeded"
 
 
+def test_what_was_loaded_is_left_out_of_garbage_collections(forthwith_cli: CommandLine) -> None:
+    defer(forthwith_cli, "weigh")
+    assert forthwith_cli.run("--app", "shop:app", "worker", "--one-shot").code == 0
+    assert int((forthwith_cli.directory / "set-aside").read_text()) > 10_000  # objects
+
+
 def test_the_first_line_describes_the_worker(forthwith_cli: CommandLine) -> None:
     ran = forthwith_cli.run("--app", "shop:app", "worker", "--one-shot", "--queues", "a,b")
     line = ran.stderr.splitlines()[0]
