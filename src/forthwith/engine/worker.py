@@ -109,16 +109,6 @@ class Worker:
             running=lambda: self._runners.claims,
             worker_id=lambda: self.worker_id,
         )
-        self._runners = Runners(
-            buffer=self._buffer,
-            completer=self._completer,
-            store=store,
-            progress=self._progress,
-            plan_of=plan_of,
-            concurrency=settings.concurrency,
-            holds_lease=lambda worker_id: self._lease.holds(worker_id),
-            meter=self.meter,
-        )
         self._lease = LeaseKeeper(
             leases,
             renew_interval_s=settings.renew_interval_s,
@@ -126,6 +116,16 @@ class Worker:
             on_lost=lambda worker_id: self._in_loop(self._drop_lost, worker_id),
             is_idle=self._is_idle,
             running=lambda: self._runners.running,
+        )
+        self._runners = Runners(
+            buffer=self._buffer,
+            completer=self._completer,
+            store=store,
+            progress=self._progress,
+            plan_of=plan_of,
+            concurrency=settings.concurrency,
+            holds_lease=self._lease.holds,  # asked before each job: no detour
+            meter=self.meter,
         )
         self._pauser = Pauser(
             store,
