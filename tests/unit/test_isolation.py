@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from forthwith.engine.isolation import Isolated
+from forthwith.engine.isolation import isolated
 
 REQUEST: contextvars.ContextVar[str] = contextvars.ContextVar("REQUEST", default="none")
 
@@ -24,9 +24,9 @@ async def set_and_wait(value: str) -> str:
 
 async def test_variables_do_not_leak_out_nor_from_one_to_the_next() -> None:
     REQUEST.set("outer")
-    assert await Isolated(set_and_wait("first")) == "first"
+    assert await isolated(set_and_wait("first")) == "first"
     assert REQUEST.get() == "outer"
-    assert await Isolated(set_and_wait("second")) == "second"
+    assert await isolated(set_and_wait("second")) == "second"
 
 
 async def test_variables_do_not_leak_when_it_raises() -> None:
@@ -37,7 +37,7 @@ async def test_variables_do_not_leak_when_it_raises() -> None:
 
     REQUEST.set("outer")
     with pytest.raises(ValueError, match="as it is"):
-        await Isolated(fail())
+        await isolated(fail())
     assert REQUEST.get() == "outer"
 
 
@@ -52,7 +52,7 @@ async def test_exception_of_what_is_awaited_is_thrown_into_the_coroutine() -> No
             return "handled"
         return "not raised"
 
-    assert await Isolated(handle()) == "handled"
+    assert await isolated(handle()) == "handled"
 
 
 async def test_cancelling_reaches_the_coroutine_which_may_clean_up() -> None:
@@ -66,7 +66,7 @@ async def test_cancelling_reaches_the_coroutine_which_may_clean_up() -> None:
             seen.append("cleaned up")
 
     async def run() -> None:
-        await Isolated(work())
+        await isolated(work())
 
     task = asyncio.create_task(run())
     await asyncio.sleep(0)
@@ -85,7 +85,7 @@ async def test_timeouts_groups_and_threads_work_inside() -> None:
             tasks = [group.create_task(asyncio.sleep(0, number)) for number in range(3)]
         return [*(task.result() for task in tasks), await asyncio.to_thread(lambda: "thread")]
 
-    assert await Isolated(work()) == [0, 1, 2, "thread"]
+    assert await isolated(work()) == [0, 1, 2, "thread"]
 
 
 async def test_tasks_started_inside_see_its_variables() -> None:
@@ -97,14 +97,14 @@ async def test_tasks_started_inside_see_its_variables() -> None:
         return await asyncio.create_task(child())
 
     REQUEST.set("outer")
-    assert await Isolated(work()) == "inside"
+    assert await isolated(work()) == "inside"
 
 
 async def test_return_without_ever_waiting() -> None:
     async def work() -> int:
         return 5
 
-    assert await Isolated(work()) == 5
+    assert await isolated(work()) == 5
 
 
 async def test_coroutine_that_raises_stop_iteration_fails_and_ends() -> None:
@@ -112,4 +112,4 @@ async def test_coroutine_that_raises_stop_iteration_fails_and_ends() -> None:
         raise StopIteration(3)
 
     with pytest.raises(RuntimeError):
-        await Isolated(work())
+        await isolated(work())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from forthwith import forks
 from forthwith.context import AbortReason
 from forthwith.engine.completion import Completion
-from forthwith.engine.isolation import Isolated
+from forthwith.engine.isolation import isolated
 from forthwith.engine.plan import ContextParts
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Execution:
         if plan.timeout_s is not None:
             self.deadline = time.monotonic() + plan.timeout_s
         if not plan.needs_context and plan.is_async and plan.timeout_s is None:
-            return Isolated(plan.function(**arguments))  # the short way, for most jobs
+            return isolated(plan.function(**arguments))  # the short way, for most jobs
         context = self._context(plan, arguments, store, progress) if plan.needs_context else None
         if plan.is_async:
             call = functools.partial(self._run_async, plan, context, arguments)
@@ -81,7 +81,7 @@ class Execution:
         call = self._call(plan, context, arguments)
         try:
             async with asyncio.timeout(plan.timeout_s) as scope:
-                return await Isolated(call())
+                return await isolated(call())
         except TimeoutError as error:
             if scope.expired():
                 raise self._timed_out(plan) from error
