@@ -105,6 +105,7 @@ class TestQueues:
         await tally(connection, queue="mail", outcome="failed", attempts=3)
         await tally(connection, queue="mail", outcome="crashed", attempts=1)
         await tally(connection, queue="mail", outcome="succeeded", attempts=21)
+        await tally(connection, queue="mail", outcome="released", attempts=1000)
         await tally(connection, queue="mail", outcome="failed", attempts=100, minutes_ago=70)
         [[first_ready_at]] = await (
             await connection.execute(
@@ -228,7 +229,9 @@ class TestTasks:
             connection,
             task="theirs",
             attempts=90,
+            run_s=90 * 0.03,
             run_counts=histogram(b3=90),
+            wait_s=45 * 0.0755,
             wait_counts=histogram(b0=45, b4=45),
         )
         await tally(
@@ -236,10 +239,21 @@ class TestTasks:
             task="theirs",
             outcome="failed",
             attempts=6,
+            run_s=6 * 0.75,
+            wait_s=0,
             run_counts=histogram(b6=6),
             minutes_ago=3,
         )
-        await tally(connection, task="theirs", outcome="retried", attempts=4, queue="other")
+        await tally(
+            connection,
+            task="theirs",
+            outcome="retried",
+            attempts=4,
+            queue="other",
+            run_s=0,
+            wait_s=0,
+        )
+        await tally(connection, task="theirs", outcome="released", attempts=900, run_s=0, wait_s=0)
         tasks = {task.name: task for task in await desk.tasks()}
         theirs, mine_told, nobodys = tasks["theirs"], tasks["mine"], tasks["nobodys"]
         assert (theirs.is_known, theirs.known_by, theirs.is_exact) == (True, 1, True)
@@ -407,6 +421,7 @@ class TestHistory:
         outcomes = {"succeeded": 8, "failed": 1, "retried": 2, "aborted": 3, "crashed": 4}
         for outcome, attempts in outcomes.items():
             await tally(connection, outcome=outcome, attempts=attempts, run_s=9.0, wait_s=1.8)
+        await tally(connection, outcome="released", attempts=900, run_s=0.0, wait_s=0.0)
         points = await desk.history()
         [point] = [point for point in points if point.ended]
         assert {name: getattr(point, name) for name in outcomes} == outcomes

@@ -18,6 +18,8 @@ NOTHING_ENDED: Row = {
     "ended_last_hour": 0,
     "failed_last_hour": 0,
     "unsuccessful": 0,
+    "run_s": 0.0,
+    "wait_s": 0.0,
     "run_counts": [],
     "wait_counts": [],
 }
@@ -67,10 +69,10 @@ def _state(
         ended_last_hour=ended,
         failed_last_hour=tally["failed_last_hour"],
         failure_rate=tally["unsuccessful"] / ended if ended else None,
-        run_p50_s=quantile_s(tally["run_counts"], 0.5),
-        run_p95_s=quantile_s(tally["run_counts"], 0.95),
-        wait_p50_s=quantile_s(tally["wait_counts"], 0.5),
-        wait_p95_s=quantile_s(tally["wait_counts"], 0.95),
+        run_p50_s=quantile_s(tally["run_counts"], 0.5, tally["run_s"]),
+        run_p95_s=quantile_s(tally["run_counts"], 0.95, tally["run_s"]),
+        wait_p50_s=quantile_s(tally["wait_counts"], 0.5, tally["wait_s"]),
+        wait_p95_s=quantile_s(tally["wait_counts"], 0.95, tally["wait_s"]),
         is_exact=is_exact,
     )
 
