@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from forthwith.visible import visible
 from forthwith.web.notices import Notices
 from forthwith.web.pages import names
 from tests.web.conftest import HASH, client_of
@@ -116,15 +117,21 @@ async def test_no_page_lets_anything_of_a_jobs_run_or_shows_a_secret(
         assert not any(name.startswith(("on", "hx-on", "data-hx-on")) for name in attributes), path
         assert not any("style" in given for _, given in page.elements), path
         assert SECRET not in page.text, path
+        assert "\N{RIGHT-TO-LEFT OVERRIDE}" not in page.text, path
+        assert "\x1b" not in page.text, path
 
 
-async def test_names_are_shown_as_they_are(client: httpx.AsyncClient, ids: dict[str, int]) -> None:
-    assert TASK in (await read(client, "/tasks")).text
-    assert LOCK in (await read(client, "/locks")).text
+async def test_names_are_shown_with_what_could_deceive_as_escapes(
+    client: httpx.AsyncClient, ids: dict[str, int]
+) -> None:
+    assert visible(TASK) in (await read(client, "/tasks")).text
+    assert visible(QUEUE) in (await read(client, "/queues")).text
+    assert visible(LOCK) in (await read(client, "/locks")).text
     job = await read(client, f"/jobs/{ids['failed']}")
-    assert f"cannot: {HOSTILE}" in job.text
-    assert "Traceback (most recent call last)" in job.text
-    assert TASK in job.text
+    assert f"cannot: {visible(HOSTILE)}" in job.text
+    assert "Traceback (most recent call last):\n  File" in job.text
+    assert visible(TASK) in job.text
+    assert '"to": "<script>' in job.text
     blocked = await read(client, f"/jobs/{ids['blocked']}")
     assert "Why it does not run yet" in blocked.text
     assert "no worker listens to queue" in blocked.text
@@ -201,13 +208,25 @@ async def test_many_jobs_are_steered_as_the_preview_says(
     assert await status(client, ids["scheduled"]) == "todo"  # of another queue
 
 
+async def test_preview_keeps_a_text_that_is_looked_for_as_it_is(
+    client: httpx.AsyncClient, app: forthwith.App
+) -> None:
+    odd = "a\N{RIGHT-TO-LEFT OVERRIDE}b"
+    job_id = await app.tasks["fine"].defer_async(to=odd)
+    await app.tasks["fine"].defer_async(to="other")
+    preview = await read(client, f"/actions?{urlencode({'action': 'cancel', 'text': odd})}")
+    assert preview.fields("/actions")["text"] == odd
+    assert "1 job cancelled." in (await post(client, "/actions", **preview.fields("/actions"))).text
+    assert await status(client, job_id) == "cancelled"
+
+
 async def test_queues_are_paused_and_resumed(client: httpx.AsyncClient, app: forthwith.App) -> None:
     page = await read(client, "/queues")
     page = await post(client, "/queues/pause", **page.fields("/queues/pause"))
     [paused] = await app.paused_queues_async()
-    assert f"{paused} is paused." in page.text
+    assert f"{visible(paused)} is paused." in page.text
     page = await post(client, "/queues/resume", **page.fields("/queues/resume"))
-    assert f"{paused} goes on." in page.text
+    assert f"{visible(paused)} goes on." in page.text
     assert await app.paused_queues_async() == {}
 
 

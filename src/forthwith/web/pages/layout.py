@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse
 
 from forthwith.web.dependencies import dashboard_of, page_context
 from forthwith.web.pages import libraries, names
-from forthwith.web.pages.words import FILTERS
+from forthwith.web.pages.words import FILTERS, shown
 from forthwith.web.paths import base_of
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _templates = Environment(
     loader=PackageLoader("forthwith.web"),
     autoescape=True,
+    finalize=shown,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
