@@ -106,6 +106,23 @@ def test_no_listener() -> None:
     assert finding.advice == "Start a worker for it: `forthwith worker --queues 'a b'`."
 
 
+def test_many_of_a_kind_do_not_hide_the_rest() -> None:
+    queues = [
+        replace(QUEUE, name=f"q{number}", ready=number, listeners=0) for number in range(1, 31)
+    ]
+    found = findings(replace(WELL, queues=queues, server=Server(autovacuum=False)))
+    alike = [finding for finding in found if finding.code == "no-listener"]
+    assert [finding.title for finding in alike[:2]] == [
+        "No worker listens to queue 'q30'",
+        "No worker listens to queue 'q29'",
+    ]
+    assert len(alike) == 11
+    assert alike[-1].title == "20 more of the kind no-listener"
+    assert "No worker listens to queue 'q1'" in alike[-1].detail
+    assert alike[-1].severity == "error"
+    assert "autovacuum-off" in {finding.code for finding in found}
+
+
 def test_unknown_task() -> None:
     unknown = replace(TASK, name="gone", is_known=False, known_by=0)
     finding = only(replace(WELL, tasks=[TASK, unknown]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -11,13 +12,14 @@ from forthwith.operations.server_health import SERVER_RULES
 from forthwith.operations.waits import told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from forthwith.operations.facts import Facts
     from forthwith.operations.worker_state import WorkerState
 
 OVERDUE_S = 300.0
 NAMES_MAX = 10
+ALIKE_MAX = 10
 
 _ORDER = {"error": 0, "warning": 1, "note": 2}
 
@@ -25,7 +27,28 @@ _ORDER = {"error": 0, "warning": 1, "note": 2}
 def findings(facts: Facts) -> list[Finding]:
     """Return what is wrong, the worst first. Empty: all is well."""
     found = chain.from_iterable(rule(facts) for rule in RULES)
-    return sorted(found, key=lambda finding: _ORDER[finding.severity])
+    return sorted(_without_most_alike(found), key=lambda finding: _ORDER[finding.severity])
+
+
+def _without_most_alike(found: Iterable[Finding]) -> Iterator[Finding]:
+    """Yield the first of each kind: a thousand queues without a worker must not hide what else is wrong."""
+    seen: Counter[str] = Counter()
+    left_out: dict[str, Finding] = {}
+    for finding in found:
+        seen[finding.code] += 1
+        if seen[finding.code] <= ALIKE_MAX:
+            yield finding
+        else:
+            left_out[finding.code] = finding
+    for code, finding in left_out.items():
+        yield Finding(
+            finding.severity,
+            code,
+            f"{seen[code] - ALIKE_MAX:,} more of the kind {code}",
+            f"{ALIKE_MAX} are told above; the last of the others: {finding.title}.",
+            "See to those above first: often all have one cause. `forthwith queues` and `forthwith workers`"
+            " list all.",
+        )
 
 
 def _no_worker(facts: Facts) -> Iterator[Finding]:
@@ -43,7 +66,7 @@ def _no_worker(facts: Facts) -> Iterator[Finding]:
 def _no_listener(facts: Facts) -> Iterator[Finding]:
     if not _live(facts):
         return
-    for queue in facts.queues:
+    for queue in sorted(facts.queues, key=lambda queue: -(queue.ready + queue.blocked)):
         if queue.ready + queue.blocked and not queue.listeners:
             yield Finding(
                 "error",
