@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from forthwith.cli.columns import Column
 from forthwith.cli.completion import complete_queue, complete_task
 from forthwith.cli.discretion import discreet, show_arguments_option
 from forthwith.cli.documents import listed_job_document
 from forthwith.cli.job_details import show_job
-from forthwith.cli.output import Column, as_text, compact_json, print_json, print_table
+from forthwith.cli.output import as_text, compact_json, print_json, print_table
 from forthwith.cli.parameters import JOB_ID
 from forthwith.cli.session import any_app, in_open_app
 from forthwith.cli.where import KEYS, job_filter

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Literal, assert_never
 
 import click
 
+from forthwith.cli.columns import Column
 from forthwith.cli.documents import plain_document
 from forthwith.cli.exit_code import ExitCode
 from forthwith.cli.failure import CommandFailed
-from forthwith.cli.output import Column, print_json, print_table
+from forthwith.cli.output import print_json, print_table
 from forthwith.cli.printable import one_line
 from forthwith.cli.session import any_app, at_desk
 
