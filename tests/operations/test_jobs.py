@@ -423,15 +423,16 @@ class TestWaitsFor:
     ) -> None:
         [job_id] = await defer(connection, new_job(queue="mail", task="mystery"))
         turn, nobody = "ready: next in its queue", "no worker listens to queue 'mail'"
-        assert await self.sentences(desk, job_id) == [nobody, turn]
+        then = "then next in its queue"
+        assert await self.sentences(desk, job_id) == [nobody, then]
         await make_worker()
         assert await self.sentences(desk, job_id) == [turn]
         changes = {
-            "queues = '{other}'": [nobody, turn],
+            "queues = '{other}'": [nobody, then],
             "queues = '{mail}'": [turn],
-            "tasks = '{work}'": ["no worker knows the task 'mystery'", turn],
+            "tasks = '{work}'": ["no worker knows the task 'mystery'", then],
             "tasks = '{work,mystery}'": [turn],
-            "lease_expires_at = clock_timestamp() - interval '1 s'": [nobody, turn],
+            "lease_expires_at = clock_timestamp() - interval '1 s'": [nobody, then],
         }
         for change, expected in changes.items():
             await connection.execute(f"update forthwith.worker set {change}".encode())  # noqa: S608
@@ -450,7 +451,8 @@ class TestWaitsFor:
         await desk.pause_queue("default")
         [paused, turn] = await self.sentences(desk, ids[0])
         assert paused.startswith("queue 'default' is paused since 20")
-        assert turn == "ready: next in its queue"
+        assert turn == "then next in its queue"
+        assert (await self.sentences(desk, ids[1]))[1] == "then behind 1 job of its queue"
 
     async def test_lock(self, desk: Desk, connection: Connection, worker: VirtualWorker) -> None:
         first, second, third = await defer(connection, *[new_job(lock="x") for _ in range(3)])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import Page, async_playwright, expect
 
+from tests.store.conftest import make_worker, worker
 from tests.web.own_process import serving
 from tests.web.populated import HOSTILE, TASK, app_of, populate
 from tools.browser import find as find_browser
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import forthwith
+    from tests.store.virtual_worker import VirtualWorker
 
+__all__ = ["make_worker", "worker"]  # fixtures of the tests of the SQL
 CHROMIUM = find_browser()
 FLAGS = (
     "--no-sandbox",
@@ -123,6 +126,74 @@ async def test_queue_is_paused_and_many_jobs_cancelled_by_hand(
     await expect(page.get_by_text("of them would be cancelled")).to_be_visible()
     await page.get_by_role("button", name="Cancel them").click()
     await expect(page.get_by_text("1 job cancelled.")).to_be_visible()
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+async def test_jobs_are_rescheduled_by_hand_to_a_time_that_is_asked_for(
+    open_page: Callable[..., object], ids: dict[str, int], *, javascript: bool
+) -> None:
+    page = await open_page(javascript=javascript)  # type: ignore[misc]
+    await page.goto("/jobs?queue=fine")
+    await page.get_by_label("Action").select_option("reschedule")
+    await page.get_by_role("button", name="Show what it would touch").click()
+    await expect(page.get_by_text("of them would be rescheduled")).to_be_visible()
+    await page.get_by_label("New due time").fill("2101-02-03T04:05")
+    await page.get_by_role("button", name="Reschedule them").click()
+    await expect(page.get_by_text("1 job rescheduled.")).to_be_visible()
+    await page.goto(f"/jobs/{ids['scheduled']}")
+    await expect(page.get_by_text("due at 2101-02-03 04:05:00 UTC")).to_be_visible()
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+async def test_job_is_deleted_by_hand_by_whoever_is_sure(
+    open_page: Callable[..., object], ids: dict[str, int], *, javascript: bool
+) -> None:
+    page = await open_page(javascript=javascript)  # type: ignore[misc]
+    await page.goto(f"/jobs/{ids['failed']}")
+    sure = page.get_by_role("button", name="Delete for good")
+    await expect(sure).to_be_hidden()
+    await page.get_by_text("Delete…").click()
+    await sure.click()
+    await expect(page.get_by_text(f"Job {ids['failed']} is deleted.")).to_be_visible()
+
+
+async def test_what_can_be_done_to_a_job_follows_what_becomes_of_it(
+    open_page: Callable[..., object], app: forthwith.App, ids: dict[str, int]
+) -> None:
+    page = await open_page()  # type: ignore[misc]
+    await page.goto(f"/jobs/{ids['scheduled']}")
+    await expect(page.get_by_role("button", name="Cancel")).to_be_visible()
+    await app.job_manager.cancel_job_by_id_async(ids["scheduled"])
+    await expect(page.get_by_role("button", name="Retry")).to_be_visible()
+    await expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
+
+
+async def test_nothing_moves_below_a_pointer_that_is_on_a_button(
+    open_page: Callable[..., object], app: forthwith.App
+) -> None:
+    page, other = await open_page(), await open_page()  # type: ignore[misc]
+    await page.goto("/queues")
+    await other.goto("/queues")
+    await page.get_by_role("button", name="Pause fine").hover()
+    refreshed: list[str] = []
+    page.on("requestfinished", lambda request: refreshed.append(request.url))
+    await app.tasks["fine"].configure(queue="a-new-one").defer_async()
+    await expect(other.get_by_role("link", name="a-new-one", exact=True)).to_be_visible()
+    await expect(page.get_by_role("link", name="a-new-one", exact=True)).to_have_count(0)
+    assert refreshed == []
+    await page.mouse.move(0, 0)
+    await app.tasks["fine"].configure(queue="another").defer_async()
+    await expect(page.get_by_role("link", name="another", exact=True)).to_be_visible()
+
+
+async def test_job_leads_to_the_one_that_it_waits_for(
+    open_page: Callable[..., object], ids: dict[str, int], worker: VirtualWorker
+) -> None:
+    await worker.look()
+    page = await open_page()  # type: ignore[misc]
+    await page.goto(f"/jobs/{ids['blocked']}")
+    await page.get_by_role("link", name=f"What job {ids['ready']} does").click()
+    await expect(page.get_by_role("heading", level=1)).to_contain_text(f"Job {ids['ready']}")
 
 
 async def test_page_stays_fresh_without_being_loaded_again(

@@ -34,9 +34,7 @@ async def preview(
 ) -> Response:
     """Show what an action on many jobs would touch, before it does."""
     asked = filter_of(request.query_params)
-    at_time = time_of("at", at)
-    if action == "reschedule" and at_time is None:
-        raise InvalidArgument("at", "goes with `reschedule`: when the jobs are to be due")
+    time_of("at", at)
     return page(
         request,
         "action.html",

@@ -62,10 +62,10 @@ def iso(at: datetime) -> str:
 
 
 def count(number: float | None) -> str:
-    """Return a number with its thousands apart."""
+    """Return a number with its thousands apart, and a tenth if it is small and not whole."""
     if number is None:
         return NOTHING
-    return f"{number:,.1f}" if isinstance(number, float) and number < 100 else f"{number:,.0f}"
+    return f"{number:,.0f}" if number >= 100 or float(number).is_integer() else f"{number:,.1f}"
 
 
 def percent(share: float | None) -> str:
