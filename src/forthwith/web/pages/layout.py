@@ -49,6 +49,16 @@ BAR = (
 )
 
 
+TITLES = {
+    404: "Not found",
+    409: "Not possible now",
+    422: "That cannot be used",
+    503: "Not available at present",
+}
+"""What a page says instead of the phrase that programs get."""
+AGAIN_S = 5
+
+
 HTMX = {
     "mode": "same-origin",
     "history": False,
@@ -92,8 +102,16 @@ def login_page(request: Request, *, target: str, problem: str | None, status: in
 
 def problem_page(request: Request, *, status: int, detail: str) -> HTMLResponse:
     """Return why a page is not shown. Who asks is not known here."""
-    title = HTTPStatus(status).phrase if status in set(HTTPStatus) else "Problem"
-    values = {"base": base_of(request.scope), "status": status, "title": title, "detail": detail}
+    base = base_of(request.scope)
+    phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "Problem"
+    values = {
+        "base": base,
+        "bar": BAR,
+        "here": request.url.path.removeprefix(base),
+        "title": TITLES.get(status, phrase),
+        "detail": detail,
+        "again_s": AGAIN_S if status == 503 and request.method == "GET" else None,
+    }
     return _drawn("problem.html", status, values)
 
 
