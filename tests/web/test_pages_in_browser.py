@@ -250,6 +250,27 @@ async def test_page_fits_a_phone_and_the_dark(
     assert max(int(part) for part in ground.strip("rgb()").split(",")) < 60
 
 
+async def test_tables_on_a_phone_keep_names_in_sight_and_words_whole(
+    open_page: Callable[..., object],
+) -> None:
+    page = await open_page(viewport={"width": 390, "height": 844})  # type: ignore[misc]
+    for path in ("/jobs", "/queues"):
+        await page.goto(path)
+        narrowest = await page.evaluate(
+            "Math.min(...[...document.querySelectorAll('tbody td:not(.number)')].map((td) => td.offsetWidth))"
+        )
+        assert narrowest >= 100, path
+        moved = await page.evaluate(
+            """() => {
+              const name = document.querySelector("tbody th"), before = name.getBoundingClientRect().left;
+              const table = name.closest(".wide");
+              table.scrollLeft = 200;
+              return [table.scrollLeft, name.getBoundingClientRect().left - before];
+            }"""
+        )
+        assert moved == [200, 0], path
+
+
 async def test_it_can_be_used_by_keyboard(open_page: Callable[..., object]) -> None:
     page = await open_page()  # type: ignore[misc]
     await page.goto("/")
