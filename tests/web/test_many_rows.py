@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import httpx
     import psycopg
 
+    import forthwith
+
 __all__ = ["make_worker", "worker"]  # fixtures of the tests of the SQL
 MANY = ROWS_MAX + 20
 FILL = """
@@ -58,6 +60,22 @@ async def test_short_tables_are_whole(
     page = await read(client, "/")
     assert len(rows(page, "queue")) == OVERVIEW_ROWS_MAX
     assert "not shown" not in page.text
+
+
+async def test_large_arguments_and_results_are_cut_and_say_so(
+    client: httpx.AsyncClient, app: forthwith.App
+) -> None:
+    @app.task(name="large", keep_result=True)
+    async def large(text: str) -> str:
+        return text
+
+    async with app.open_async():
+        job_id = await large.defer_async(text="x" * 500_000)
+        await app.run_worker_async(wait=False, install_signal_handlers=False, listen_notify=False)
+    page = await read(client, f"/jobs/{job_id}")
+    assert len(page.text) < 60_000
+    assert page.text.count("more characters are not shown") == 2
+    assert f"/api/jobs/{job_id}" in {link.get("href") for link in page.all("a")}
 
 
 async def test_notes_alone_are_no_alarm_and_can_be_found(

@@ -39,6 +39,10 @@ PATHS = (
 )
 
 
+ENDS_A_PARAGRAPH = {"details", "div", "dl", "form", "h2", "ol", "pre", "section", "table", "ul"}
+"""A browser closes a paragraph in which one of these is written, and puts it elsewhere than it stands."""
+
+
 class Reader(HTMLParser):
     """Reads what a browser would: elements with their attributes, and the text."""
 
@@ -46,10 +50,20 @@ class Reader(HTMLParser):
         super().__init__()
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
+        self.misplaced: list[str] = []
+        self._is_in_paragraph = False
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
+        if tag == "p":
+            self._is_in_paragraph = True
+        elif self._is_in_paragraph and tag in ENDS_A_PARAGRAPH:
+            self.misplaced.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "p":
+            self._is_in_paragraph = False
 
     def handle_data(self, data: str) -> None:
         self.text += data
@@ -91,7 +105,9 @@ async def read(client: httpx.AsyncClient, path: str) -> Reader:
     response = await client.get(path)
     assert response.status_code == 200, response.text
     assert response.headers["content-type"] == "text/html; charset=utf-8"
-    return Reader(response.text)
+    page = Reader(response.text)
+    assert page.misplaced == []
+    return page
 
 
 async def post(client: httpx.AsyncClient, path: str, **fields: Any) -> Reader:

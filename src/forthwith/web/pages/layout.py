@@ -57,6 +57,8 @@ TITLES = {
 }
 """What a page says instead of the phrase that programs get."""
 AGAIN_S = 5
+SHOWN_MAX = 20_000
+"""Characters of arguments or of a result: a page is got again whenever something has changed."""
 
 
 HTMX = {
@@ -86,6 +88,7 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
             "said": said,
             "libraries": libraries.are_there(),
             "htmx": HTMX,
+            "shown_max": SHOWN_MAX,
             **values,
         },
     )
