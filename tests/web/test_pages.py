@@ -186,6 +186,13 @@ async def test_bad_filter_is_told(client: httpx.AsyncClient, query: str, named: 
     assert named in Reader(response.text).text
 
 
+@pytest.mark.parametrize("query", ["id=x", "id=0", f"id={2**63}", "&".join(["id=1"] * 1001)])
+async def test_bad_choice_is_told(client: httpx.AsyncClient, query: str) -> None:
+    response = await client.get(f"/actions?action=retry&{query}")
+    assert response.status_code == 422
+    assert "id" in Reader(response.text).text
+
+
 async def test_unknown_job_and_page_are_told(client: httpx.AsyncClient) -> None:
     for path in ("/jobs/999999", "/nowhere", "/jobs/none"):
         response = await client.get(path)

@@ -37,7 +37,7 @@ def filter_of(fields: Mapping[str, str]) -> JobFilter:
         queue=given.get("queue"),
         task=given.get("task"),
         lock=given.get("lock"),
-        worker_id=_number("worker_id", given.get("worker_id")),
+        worker_id=number("worker_id", given["worker_id"]) if "worker_id" in given else None,
         deferred_after=time_of("deferred_after", given.get("deferred_after")),
         deferred_before=time_of("deferred_before", given.get("deferred_before")),
         text=given.get("text"),
@@ -73,9 +73,8 @@ def _written(at: datetime) -> str:
     return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds")
 
 
-def _number(name: str, text: str | None) -> int | None:
-    if text is None:
-        return None
+def number(name: str, text: str) -> int:
+    """Return a number as a form carries it. Raises `InvalidArgument`."""
     if not text.isascii() or not text.isdigit():
         raise InvalidArgument(name, f"must be a number, not {text!r}")
     return int(text)

@@ -12,11 +12,11 @@ function say(text) {
   state.hidden = !text;
 }
 
-// What somebody types in, selects or is about to press stays as it is: nothing moves below a pointer that
+// What somebody types in, chooses, selects or is about to press stays as it is: nothing moves below a pointer that
 // is on a button.
 function isInUse(part) {
   const inControl = part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea, button");
-  return inControl || part.querySelector("button:hover, summary:hover") !== null || String(document.getSelection()).length > 0;
+  return inControl || part.querySelector("button:hover, summary:hover, input:checked") !== null || String(document.getSelection()).length > 0;
 }
 
 function unlessInUse(event) {
