@@ -8,6 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from forthwith.operations.finding import Finding
+from forthwith.operations.queues import listens
 from forthwith.operations.server_health import SERVER_RULES
 from forthwith.operations.waits import told
 
@@ -122,19 +123,23 @@ def _paused_queues(facts: Facts) -> Iterator[Finding]:
 
 
 def _overdue(facts: Facts) -> Iterator[Finding]:
-    for queue in facts.queues:
-        if queue.oldest_waiting_at is None or queue.paused_at is not None or not queue.listeners:
+    told_of = {queue.name for queue in facts.queues if queue.paused_at is not None}
+    for count in sorted(facts.counts, key=lambda count: count.oldest_waiting_at or facts.now):
+        since = count.oldest_waiting_at
+        if since is None or (facts.now - since).total_seconds() <= OVERDUE_S:
+            return
+        if count.queue in told_of or not _has_idle_taker(facts, count.queue, count.task):
             continue
-        waited_s = (facts.now - queue.oldest_waiting_at).total_seconds()
-        if waited_s > OVERDUE_S and _has_idle_listener(facts, queue.name):
-            yield Finding(
-                "warning",
-                "overdue",
-                f"Jobs of queue {queue.name!r} wait although workers are idle",
-                f"The first of them could have run since {told(queue.oldest_waiting_at)}.",
-                "Look at that job, which says what it waits for. If nothing is in its way, restart the"
-                " workers of the queue.",
-            )
+        told_of.add(count.queue)
+        yield Finding(
+            "warning",
+            "overdue",
+            f"Jobs of queue {count.queue!r} wait although workers are idle",
+            f"The first of them, of task {count.task!r}, could have run since {told(since)}.",
+            f"See what those wait for that `forthwith jobs --state ready --queue {shlex.quote(count.queue)}"
+            f" --task {shlex.quote(count.task)}` lists. If nothing is in their way, restart the workers of"
+            " the queue.",
+        )
 
 
 def _poison(facts: Facts) -> Iterator[Finding]:
@@ -166,11 +171,13 @@ def _live(facts: Facts) -> list[WorkerState]:
     return [worker for worker in facts.workers if not worker.is_silent]
 
 
-def _has_idle_listener(facts: Facts, queue: str) -> bool:
+def _has_idle_taker(facts: Facts, queue: str, task: str) -> bool:
+    """Whether a live worker has room for a job of this queue and, as far as it has told, knows its task."""
     return any(
         (worker.running or 0) < worker.concurrency
+        and listens(worker, queue)
+        and (worker.tasks_known is None or task in worker.tasks_known)
         for worker in facts.workers
-        if not worker.is_silent and (worker.queues is None or queue in worker.queues)
     )
 
 
