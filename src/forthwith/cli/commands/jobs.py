@@ -29,7 +29,7 @@ STATES = (
 )
 _COLUMNS = (
     Column("id", number=True),
-    Column("status"),
+    Column("state"),
     Column("queue", wide=True),
     Column("task", wide=True),
     Column("arguments", wide=True),
@@ -181,7 +181,7 @@ def _print(found: _Listing, *, show_arguments: bool) -> None:
 def _row(job: JobSummary, arguments: dict[str, Any] | None) -> tuple[object, ...]:
     return (
         job.id,
-        job.status,
+        job.state,
         job.queue,
         job.task,
         compact_json(arguments),
