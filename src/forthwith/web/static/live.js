@@ -7,9 +7,11 @@ const state = document.querySelector("[data-live-state]");
 const livePart = () => document.querySelector("[data-live]");
 const refresh = () => state.dispatchEvent(new Event("news"));
 
-function say(text) {
-  state.textContent = text;
-  state.hidden = !text;
+let shownAt = new Date();
+
+function say(trouble) {
+  state.textContent = trouble && `${trouble} What is shown is of ${shownAt.toISOString().slice(11, 19)} UTC.`;
+  state.hidden = !trouble;
 }
 
 // What somebody types in, chooses, selects or is about to press stays as it is: nothing moves below a pointer that
@@ -26,7 +28,10 @@ function unlessInUse(event) {
 
 if (livePart()) {
   for (const moment of ["htmx:before:request", "htmx:before:swap"]) state.addEventListener(moment, unlessInUse);
-  state.addEventListener("htmx:after:swap", () => say(""));
+  state.addEventListener("htmx:after:swap", () => {
+    shownAt = new Date();
+    say("");
+  });
   for (const failure of ["htmx:error", "htmx:response:error"])
     state.addEventListener(failure, () => say("The dashboard does not answer; trying again."));
   const events = new EventSource(state.dataset.liveState);
