@@ -73,6 +73,7 @@ def test_more_conditions_select_jobs(forthwith_cli: CommandLine) -> None:
     assert ids(forthwith_cli, "--worker", worker) == [failed]
     assert ids(forthwith_cli, "--since", "1h", "--cursor", failed) == [later, ready]
     assert ids(forthwith_cli, "--until", "1h") == []
+    assert ids(forthwith_cli, "--ended", "1h") == [failed]
     refused = forthwith_cli.run("jobs", "--since", "yesterday")
     assert refused.code == 2
     assert "--since: 'yesterday' is neither" in refused.stderr

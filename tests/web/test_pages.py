@@ -164,6 +164,11 @@ async def test_jobs_are_filtered_and_paged(
     assert shown(page) == {str(ids["failed"])}
     assert shown(await read(client, "/jobs?status=&queue=&text=grace")) == {str(ids["cancelled"])}
     assert "No job fits" in (await read(client, "/jobs?queue=nobody")).text
+    overview = await read(client, "/")
+    [failures] = {
+        str(link["href"]) for link in overview.all("a") if "ended_after=" in str(link.get("href"))
+    }
+    assert shown(await read(client, failures)) == {str(ids["failed"])}
     await app.tasks["fine"].batch_defer_async(*({"to": str(n)} for n in range(60)))
     first = await read(client, "/jobs?queue=fine&status=ready")
     [older] = [link["href"] for link in first.all("a") if link.get("rel") == "next"]

@@ -86,7 +86,7 @@ def which_jobs(command: F) -> F:
             "--where",
             metavar="CONDITIONS",
             type=where,
-            help=f"All jobs for which these hold, such as 'queue=mail since=1h'. Keys: {', '.join(KEYS)}.",
+            help=f"All jobs for which these hold, such as 'queue=mail ended=1h'. Keys: {', '.join(KEYS)}.",
         ),
         click.option("--yes", is_flag=True, help="With --where: do it without asking."),
         click.option(

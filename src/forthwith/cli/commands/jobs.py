@@ -51,7 +51,7 @@ class _Listing(NamedTuple):
     """Deferral of the oldest job that was looked at, if time was up."""
 
 
-@click.command(epilog="Example: forthwith jobs --state failed --queue mail --since 1h")
+@click.command(epilog="Example: forthwith jobs --state failed --queue mail --ended 1h")
 @click.argument("job_id", metavar="[ID]", required=False, type=JOB_ID)
 @click.option(
     *("--state", "--status", "state"),
@@ -68,6 +68,9 @@ class _Listing(NamedTuple):
 @click.option("--worker", metavar="ID", help="Only jobs that this worker runs or ran last.")
 @click.option("--since", metavar="TIME", help="Only jobs deferred since: 15m, 2h, 7d, or ISO 8601.")
 @click.option("--until", metavar="TIME", help="Only jobs deferred before that.")
+@click.option(
+    "--ended", metavar="TIME", help="Only jobs that ended since, whenever they were deferred."
+)
 @click.option("--text", metavar="TEXT", help="Only jobs whose arguments, as JSON, contain this.")
 @click.option(
     "--error", metavar="TYPE", help="Only jobs with an attempt that failed with this type."

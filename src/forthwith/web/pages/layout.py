@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -12,6 +13,7 @@ from starlette.responses import HTMLResponse
 
 from forthwith.web.dependencies import dashboard_of, page_context
 from forthwith.web.pages import libraries, names
+from forthwith.web.pages.job_query import field_of
 from forthwith.web.pages.words import FILTERS, shown
 from forthwith.web.paths import base_of
 
@@ -89,6 +91,7 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
             "libraries": libraries.are_there(),
             "htmx": HTMX,
             "shown_max": SHOWN_MAX,
+            "hour_ago": field_of(datetime.now(UTC) - timedelta(hours=1)),
             **values,
         },
     )
