@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from forthwith import upstream
 from forthwith.histogram import quantile_s
 from forthwith.operations.task_state import TaskState
 
@@ -31,12 +32,13 @@ def task_states(
     workers: Sequence[WorkerState],
     known_here: Collection[str],
 ) -> list[TaskState]:
-    """Return all tasks that any of these know of, by name."""
+    """Return all tasks that any of these know of, by name; those that every app has if they have jobs."""
     counts: dict[str, list[LiveCount]] = {}
     for count in census.counts:
         counts.setdefault(count.task, []).append(count)
     told = {task for worker in workers for task in worker.tasks_known or ()}
-    names = {*counts, *tallies, *told, *known_here}
+    known = {task for task in told.union(known_here) if not upstream.is_builtin(task)}
+    names = {*counts, *tallies, *known}
     return [
         _state(
             name,
