@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -238,6 +241,46 @@ async def test_page_stays_fresh_without_being_loaded_again(
     await app.tasks["fine"].defer_async(to="frances")
     await expect(page.get_by_role("link", name=str(job_id + 1), exact=True)).to_be_visible()
     await expect(page.get_by_label("Queue")).to_have_value("half a na")
+
+
+async def test_progress_of_a_running_job_is_shown_live(
+    open_page: Callable[..., object], app: forthwith.App
+) -> None:
+    goes_on, may_end = asyncio.Event(), asyncio.Event()
+
+    @app.task(name="long", queue="long", pass_context=True)
+    async def long(context: forthwith.JobContext) -> None:
+        context.progress(1, 8, "begun")
+        await goes_on.wait()
+        context.progress(6, 8, "nearly there")
+        await may_end.wait()
+
+    job_id = await long.defer_async()
+    working = asyncio.create_task(
+        app.run_worker_async(queues=["long"], install_signal_handlers=False)
+    )
+    page = await open_page()  # type: ignore[misc]
+    await page.clock.install()
+    await _wait_for(page, job_id, "1 of 8 (12.5%): begun")
+    await page.goto(f"/jobs/{job_id}")
+    goes_on.set()
+    await _wait_for(page, job_id, "6 of 8 (75.0%): nearly there")
+    # Nothing else has happened, so that no count has changed.
+    await page.clock.pause_at(datetime.now(UTC) + timedelta(seconds=1))
+    async with page.expect_request(f"**/jobs/{job_id}"):
+        await page.clock.run_for(3000)
+    await page.clock.resume()
+    await expect(page.get_by_text("6 of 8 (75.0%): nearly there")).to_be_visible()
+    may_end.set()
+    working.cancel()
+    with suppress(asyncio.CancelledError):
+        await working
+
+
+async def _wait_for(page: Page, job_id: int, told: str) -> None:
+    """Wait until the dashboard says that of a job to whoever asks."""
+    while told not in await (await page.request.get(f"/jobs/{job_id}")).text():  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
 
 
 async def test_notice_stays_while_the_page_is_kept_fresh_and_is_gone_when_it_is_opened_again(

@@ -2,10 +2,15 @@
 // morphs the part that is marked with data-live. Without this, pages are as fresh as when they were loaded.
 "use strict";
 
-const AGES_EVERY_MS = 15000;
+const TICK_MS = 1000;
+const AGES_EVERY_S = 15; // or as often as the page says: data-live-every
 const state = document.querySelector("[data-live-state]");
 const livePart = () => document.querySelector("[data-live]");
-const refresh = () => state.dispatchEvent(new Event("news"));
+let askedAt = Date.now();
+const refresh = () => {
+  askedAt = Date.now();
+  state.dispatchEvent(new Event("news"));
+};
 
 let shownAt = new Date();
 
@@ -40,5 +45,7 @@ if (livePart()) {
   events.addEventListener("error", () => say("Live updates are interrupted; trying again."));
   events.addEventListener("open", () => say(""));
   document.addEventListener("visibilitychange", refresh);
-  setInterval(refresh, AGES_EVERY_MS);
+  setInterval(() => {
+    if (Date.now() - askedAt >= 1000 * (livePart().dataset.liveEvery ?? AGES_EVERY_S)) refresh();
+  }, TICK_MS);
 }
