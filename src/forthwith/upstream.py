@@ -64,6 +64,11 @@ def cron_problem(cron: str) -> str | None:
     return None
 
 
+def is_builtin(task: str) -> bool:
+    """Whether a task of that name comes with Procrastinate: every app has it, under two names."""
+    return task.removeprefix("builtin:").startswith(f"{builtin_tasks.__name__}.")
+
+
 def register_builtin_tasks(app: procrastinate.App) -> None:
     """Give `app` Procrastinate's builtin tasks, under their names and their names of old.
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 from click.shell_completion import BashComplete
 
+import forthwith
 from forthwith.cli import completion as names
 from forthwith.cli.group import cli
 from forthwith.cli.program import run
@@ -62,6 +64,23 @@ def test_names_come_from_the_database(database_url: str) -> None:
     assert completed("jobs", "--queue", "par") == ["parcels"]
     assert completed("jobs", "--task", "pa") == ["pack"]
     assert completed("defer", "pa") == ["pack"]
+    assert completed("pause", "par") == ["parcels"]
+    assert completed("resume", "mail", "par") == ["parcels"]
+
+
+@pytest.mark.usefixtures("patient")
+async def test_periodic_tasks_are_completed_once_a_worker_has_told_of_them(
+    database_url: str,
+) -> None:
+    app = forthwith.App(database_url)
+
+    @app.periodic(cron="0 3 * * *")
+    @app.task(name="nightly")
+    async def nightly(timestamp: int) -> None: ...
+
+    async with app.open_async():
+        await app.run_worker_async(wait=False, install_signal_handlers=False, listen_notify=False)
+    assert await asyncio.to_thread(completed, "periodic", "pause", "ni") == ["nightly"]
 
 
 @pytest.mark.usefixtures("patient")

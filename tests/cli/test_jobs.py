@@ -38,12 +38,12 @@ def test_an_empty_database_has_no_jobs(forthwith_cli: CommandLine) -> None:
 
 def test_jobs_are_listed_newest_first_a_line_each(forthwith_cli: CommandLine) -> None:
     first = defer(forthwith_cli, "first", '{"n": 1}')
-    second = defer(forthwith_cli, "second", "--queue", "mail")
+    second = defer(forthwith_cli, "second", "--queue", "mail", "--in", "2h")
     head, *rows = forthwith_cli.run("jobs").stdout.splitlines()
-    assert head.split()[:5] == ["id", "status", "queue", "task", "arguments"]
+    assert head.split()[:5] == ["id", "state", "queue", "task", "arguments"]
     assert [row.split()[:4] for row in rows] == [
-        [str(second), "todo", "mail", "second"],
-        [str(first), "todo", "default", "first"],
+        [str(second), "scheduled", "mail", "second"],
+        [str(first), "ready", "default", "first"],
     ]
     assert '{"n": 1}' in rows[1]
 
@@ -73,6 +73,7 @@ def test_more_conditions_select_jobs(forthwith_cli: CommandLine) -> None:
     assert ids(forthwith_cli, "--worker", worker) == [failed]
     assert ids(forthwith_cli, "--since", "1h", "--cursor", failed) == [later, ready]
     assert ids(forthwith_cli, "--until", "1h") == []
+    assert ids(forthwith_cli, "--ended", "1h") == [failed]
     refused = forthwith_cli.run("jobs", "--since", "yesterday")
     assert refused.code == 2
     assert "--since: 'yesterday' is neither" in refused.stderr
@@ -153,4 +154,4 @@ def test_a_narrow_terminal_keeps_ids_and_statuses(forthwith_cli: CommandLine) ->
     job_id = defer(forthwith_cli, "a_task_with_a_long_name" * 3)
     _head, row = forthwith_cli.run("jobs", COLUMNS="70").stdout.splitlines()
     assert len(row) <= 70
-    assert row.split()[:2] == [str(job_id), "todo"]
+    assert row.split()[:2] == [str(job_id), "ready"]

@@ -25,6 +25,19 @@ def test_jobs_of_a_paused_queue_wait_until_it_is_resumed(forthwith_cli: CommandL
     assert todo(forthwith_cli) == 0
 
 
+def test_queue_that_nobody_knows_is_paused_and_doubted(forthwith_cli: CommandLine) -> None:
+    forthwith_cli.run("defer", "--unknown", "break", "--queue", "mail")
+    ran = forthwith_cli.run("pause", "mail", "mial")
+    assert (ran.code, ran.stdout) == (0, "mail: paused\nmial: paused\n")
+    assert ran.stderr.startswith("mial: there is no job in this queue")
+    assert "mail:" not in ran.stderr
+
+
+def test_queue_of_the_apps_own_is_paused_before_its_first_job(forthwith_cli: CommandLine) -> None:
+    assert forthwith_cli.run("--app", "shop:app", "pause", "mail").stderr == ""
+    assert forthwith_cli.run("pause", "mail").stderr.startswith("mail: there is no job")  # no app
+
+
 def test_what_changed_nothing_is_told(forthwith_cli: CommandLine) -> None:
     def told(command: str) -> list[dict[str, Any]]:
         queues: list[dict[str, Any]] = forthwith_cli.run(command, "mail", "--json").document()[

@@ -41,6 +41,12 @@ def test_times_may_be_iso() -> None:
     assert wanted.deferred_before == datetime(2030, 2, 1, tzinfo=UTC)
 
 
+def test_ended_is_another_time_than_since() -> None:
+    wanted = where("ended=2030-01-31T09:00:00Z")
+    assert wanted.ended_after == datetime(2030, 1, 31, 9, tzinfo=UTC)
+    assert wanted.deferred_after is None
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

@@ -90,6 +90,20 @@ async def test_retry(desk: Desk, connection: Connection, worker: VirtualWorker) 
     assert await status(connection, ids["running"]) == "doing"
 
 
+async def test_preview_of_jobs_says_what_would_be_done_to_them(
+    desk: Desk, connection: Connection, worker: VirtualWorker
+) -> None:
+    ids = await one_of_each(connection, worker)
+    preview = await desk.preview_of("retry", [*ids.values(), 999_999])
+    assert (preview.action, preview.count, preview.is_exact) == ("retry", 3, True)
+    fitting = [ids[name] for name in ("failed", "aborted", "cancelled")]
+    assert [job.id for job in preview.sample] == sorted(fitting, reverse=True)
+    result = await desk.retry([*ids.values(), 999_999])
+    assert (result.done, result.skipped) == (preview.count, preview.skipped)
+    with pytest.raises(InvalidArgument, match="ids"):
+        await desk.preview_of("retry", [0])
+
+
 async def test_cancel_advances_the_line(
     desk: Desk, connection: Connection, worker: VirtualWorker
 ) -> None:

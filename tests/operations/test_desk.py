@@ -68,7 +68,7 @@ async def test_an_empty_database(desk: Desk) -> None:
     assert all(point.ended == 0 and point.step_s == 60 for point in overview.history)
     assert await desk.locks() == []
     assert await desk.periodic() == []
-    assert all("builtin" in task.name and task.is_known for task in await desk.tasks())
+    assert await desk.tasks() == []  # but those that every app has
 
 
 async def test_everything_is_fit_for_json(
@@ -105,6 +105,7 @@ class TestQueues:
         await tally(connection, queue="mail", outcome="failed", attempts=3)
         await tally(connection, queue="mail", outcome="crashed", attempts=1)
         await tally(connection, queue="mail", outcome="succeeded", attempts=21)
+        await tally(connection, queue="mail", outcome="released", attempts=1000)
         await tally(connection, queue="mail", outcome="failed", attempts=100, minutes_ago=70)
         [[first_ready_at]] = await (
             await connection.execute(
@@ -228,7 +229,9 @@ class TestTasks:
             connection,
             task="theirs",
             attempts=90,
+            run_s=90 * 0.03,
             run_counts=histogram(b3=90),
+            wait_s=45 * 0.0755,
             wait_counts=histogram(b0=45, b4=45),
         )
         await tally(
@@ -236,10 +239,21 @@ class TestTasks:
             task="theirs",
             outcome="failed",
             attempts=6,
+            run_s=6 * 0.75,
+            wait_s=0,
             run_counts=histogram(b6=6),
             minutes_ago=3,
         )
-        await tally(connection, task="theirs", outcome="retried", attempts=4, queue="other")
+        await tally(
+            connection,
+            task="theirs",
+            outcome="retried",
+            attempts=4,
+            queue="other",
+            run_s=0,
+            wait_s=0,
+        )
+        await tally(connection, task="theirs", outcome="released", attempts=900, run_s=0, wait_s=0)
         tasks = {task.name: task for task in await desk.tasks()}
         theirs, mine_told, nobodys = tasks["theirs"], tasks["mine"], tasks["nobodys"]
         assert (theirs.is_known, theirs.known_by, theirs.is_exact) == (True, 1, True)
@@ -254,6 +268,14 @@ class TestTasks:
         assert (mine_told.ended_last_hour, mine_told.failure_rate) == (0, None)
         assert (mine_told.run_p50_s, mine_told.wait_p95_s) == (None, None)
         assert (nobodys.is_known, nobodys.waiting) == (False, 1)
+
+    async def test_of_every_app_are_told_if_they_have_jobs(
+        self, desk: Desk, connection: Connection
+    ) -> None:
+        name = "builtin:procrastinate.builtin_tasks.remove_old_jobs"
+        await defer(connection, new_job(task=name))
+        [task] = await desk.tasks()
+        assert (task.name, task.is_known, task.waiting) == (name, True, 1)
 
     async def test_silent_worker_knows_nothing(
         self, desk: Desk, connection: Connection, worker: VirtualWorker
@@ -407,6 +429,7 @@ class TestHistory:
         outcomes = {"succeeded": 8, "failed": 1, "retried": 2, "aborted": 3, "crashed": 4}
         for outcome, attempts in outcomes.items():
             await tally(connection, outcome=outcome, attempts=attempts, run_s=9.0, wait_s=1.8)
+        await tally(connection, outcome="released", attempts=900, run_s=0.0, wait_s=0.0)
         points = await desk.history()
         [point] = [point for point in points if point.ended]
         assert {name: getattr(point, name) for name in outcomes} == outcomes

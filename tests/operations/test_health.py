@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from forthwith.operations import Desk, Finding, QueueState, TaskState, WorkerState
+from forthwith.operations.census import LiveCount
 from forthwith.operations.facts import Facts, Holder, Server, TableHealth, gather_facts, skew_s
 from forthwith.operations.health import findings
 from tests.store.virtual_worker import VirtualWorker, defer, new_job, rescue
@@ -106,6 +107,23 @@ def test_no_listener() -> None:
     assert finding.advice == "Start a worker for it: `forthwith worker --queues 'a b'`."
 
 
+def test_many_of_a_kind_do_not_hide_the_rest() -> None:
+    queues = [
+        replace(QUEUE, name=f"q{number}", ready=number, listeners=0) for number in range(1, 31)
+    ]
+    found = findings(replace(WELL, queues=queues, server=Server(autovacuum=False)))
+    alike = [finding for finding in found if finding.code == "no-listener"]
+    assert [finding.title for finding in alike[:2]] == [
+        "No worker listens to queue 'q30'",
+        "No worker listens to queue 'q29'",
+    ]
+    assert len(alike) == 11
+    assert alike[-1].title == "20 more of the kind no-listener"
+    assert "No worker listens to queue 'q1'" in alike[-1].detail
+    assert alike[-1].severity == "error"
+    assert "autovacuum-off" in {finding.code for finding in found}
+
+
 def test_unknown_task() -> None:
     unknown = replace(TASK, name="gone", is_known=False, known_by=0)
     finding = only(replace(WELL, tasks=[TASK, unknown]))
@@ -133,13 +151,29 @@ def test_paused_queue() -> None:
 
 
 def test_overdue() -> None:
-    old = replace(QUEUE, oldest_waiting_at=NOW - 6 * MINUTE)
-    assert codes(replace(WELL, queues=[old])) == []  # all workers are busy
-    idle = replace(WELL, queues=[old], workers=[replace(WORKER, running=4)])
+    old = LiveCount("mail", "send", 0, 3, 0, 0, NOW - 6 * MINUTE)
+    assert codes(replace(WELL, counts=[old])) == []  # all workers are busy
+    idle = replace(WELL, counts=[old], workers=[replace(WORKER, running=4)])
     assert (only(idle).severity, only(idle).code) == ("warning", "overdue")
+    assert "of task 'send', could have run since 2030-01-01 11:54:00 UTC" in only(idle).detail
+    assert "`forthwith jobs --state ready --queue mail --task send`" in only(idle).advice
     elsewhere = replace(WORKER, running=0, queues=["other"])
-    assert codes(replace(WELL, queues=[old], workers=[WORKER, elsewhere])) == []
-    assert codes(replace(idle, queues=[QUEUE])) == []
+    assert codes(replace(WELL, counts=[old], workers=[WORKER, elsewhere])) == []
+    fresh, later = replace(old, oldest_waiting_at=NOW), replace(old, oldest_waiting_at=None)
+    assert codes(replace(idle, counts=[fresh, later])) == []
+    paused = replace(QUEUE, paused_at=NOW, ready=0, oldest_waiting_at=None)
+    assert codes(replace(idle, queues=[paused])) == []
+
+
+def test_overdue_is_not_what_no_worker_knows() -> None:
+    gone = LiveCount("mail", "gone", 0, 1, 0, 0, NOW - 9 * MINUTE)
+    idle = replace(WELL, counts=[gone], workers=[replace(WORKER, running=0)])
+    assert codes(idle) == []
+    silent_on_tasks = replace(WORKER, running=0, tasks_known=None)
+    assert codes(replace(idle, workers=[silent_on_tasks])) == ["overdue"]
+    known = replace(gone, task="send", oldest_waiting_at=NOW - 8 * MINUTE)
+    both = only(replace(idle, counts=[gone, known, replace(known, task="other")]))
+    assert "'send'" in both.detail
 
 
 def test_poison() -> None:
@@ -227,7 +261,11 @@ def test_worst_first() -> None:
 async def facts_of(desk: Desk) -> Facts:
     """Ask the server."""
     return await gather_facts(
-        desk._queries, await desk.queues(), await desk.tasks(), await desk.workers()
+        desk._queries,
+        await desk.queues(),
+        await desk.tasks(),
+        await desk.workers(),
+        await desk.live_counts(),
     )
 
 

@@ -50,3 +50,32 @@ def test_quantiles() -> None:
 
 def test_fewer_buckets_count_as_empty_ones() -> None:
     assert quantile_s([1, 1], 1) == pytest.approx(0.005)
+
+
+@pytest.mark.parametrize(
+    ("time_s", "times"), [(1.01, 1), (1.01, 1000), (4.99, 20), (70, 3), (0.3, 7)]
+)
+@pytest.mark.parametrize("q", [0.5, 0.95])
+def test_sum_keeps_quantiles_of_a_steady_task_near_its_time(
+    time_s: float, times: int, q: float
+) -> None:
+    place = bucket(time_s)
+    steady = counts(**{f"b{place}": times})
+    told = quantile_s(steady, q, time_s * times)
+    lower, upper = BOUNDS_S[place - 1], BOUNDS_S[place]
+    # One time may lie apart by as much as all others together make up for.
+    assert lower <= told <= lower + (time_s - lower) / (1 - q) + 1e-9
+    assert told >= upper - (upper - time_s) / q - 1e-9
+
+
+def test_sum_takes_other_buckets_into_account() -> None:
+    # Ten of 0.5 ms at most, ten of 1 to 5 s: the sum leaves 10.1 s for these.
+    assert quantile_s(counts(b0=10, b7=10), 0.75, 10.1) == pytest.approx(1.0, abs=0.03)
+    assert quantile_s(counts(b0=10, b7=10), 0.75, 49.9) == pytest.approx(5.0, abs=0.03)
+    assert quantile_s(counts(b0=10, b7=10), 0.75, 30) == pytest.approx(3.0)
+    assert quantile_s(counts(b7=10, b12=1), 0.5, 4000) == pytest.approx(3.2)  # no bound above
+
+
+@pytest.mark.parametrize("sum_s", [-1.0, 0.0, 1e9])
+def test_sum_that_cannot_be_never_leads_out_of_the_bucket(sum_s: float) -> None:
+    assert 1 <= (quantile_s(counts(b7=10), 0.5, sum_s) or 0) <= 5

@@ -167,6 +167,23 @@ async def test_every_status(desk: Desk, connection: Connection, make_worker: Mak
     assert await all_ids(desk, JobFilter()) == sorted(ids.values(), reverse=True)
 
 
+ENDED = ("aborted", "failed", "succeeded")
+
+
+async def test_ended_goes_by_the_end_whenever_a_job_was_deferred(
+    desk: Desk, connection: Connection, make_worker: MakeWorker
+) -> None:
+    _, ids = await make_all_states(connection, make_worker)
+    await connection.execute(
+        "update forthwith.finished_job set deferred_at = now() - interval '9 days'"
+    )
+    assert await all_ids(desk, JobFilter(ended_after=now() - HOUR)) == [ids[name] for name in ENDED]
+    preview = await desk.preview("cancel", JobFilter(ended_after=now() - HOUR))
+    assert (preview.count, preview.is_exact) == (0, True)
+    wanted = JobFilter(status="failed", ended_after=now() - HOUR)
+    assert (await desk.apply("retry", wanted, expected_max=9)).done == 1
+
+
 async def test_every_condition(desk: Desk, connection: Connection, make_worker: MakeWorker) -> None:
     worker, ids = await make_all_states(connection, make_worker)
     [other] = await defer(
@@ -197,6 +214,14 @@ async def test_every_condition(desk: Desk, connection: Connection, make_worker: 
         JobFilter(queue="other", deferred_after=now() - HOUR, deferred_before=now() + HOUR): [
             other
         ],
+        JobFilter(ended_after=now() - HOUR): [ids[name] for name in ENDED],
+        JobFilter(ended_after=now() - HOUR, status="failed"): [ids["failed"]],
+        JobFilter(ended_after=now() - HOUR, status="todo"): [],
+        JobFilter(ended_after=now() - HOUR, error="WorkerDied"): [],
+        JobFilter(ended_after=now() - HOUR, error="ValueError"): [ids["aborted"], ids["failed"]],
+        JobFilter(ended_after=now() + HOUR): [],
+        JobFilter(ended_after=now() + HOUR, status="failed"): [],
+        JobFilter(ended_after=now() + HOUR, error="ValueError"): [],
     }
     for wanted, found in expected.items():
         assert await all_ids(desk, wanted) == found, wanted
@@ -423,15 +448,16 @@ class TestWaitsFor:
     ) -> None:
         [job_id] = await defer(connection, new_job(queue="mail", task="mystery"))
         turn, nobody = "ready: next in its queue", "no worker listens to queue 'mail'"
-        assert await self.sentences(desk, job_id) == [nobody, turn]
+        then = "then next in its queue"
+        assert await self.sentences(desk, job_id) == [nobody, then]
         await make_worker()
         assert await self.sentences(desk, job_id) == [turn]
         changes = {
-            "queues = '{other}'": [nobody, turn],
+            "queues = '{other}'": [nobody, then],
             "queues = '{mail}'": [turn],
-            "tasks = '{work}'": ["no worker knows the task 'mystery'", turn],
+            "tasks = '{work}'": ["no worker knows the task 'mystery'", then],
             "tasks = '{work,mystery}'": [turn],
-            "lease_expires_at = clock_timestamp() - interval '1 s'": [nobody, turn],
+            "lease_expires_at = clock_timestamp() - interval '1 s'": [nobody, then],
         }
         for change, expected in changes.items():
             await connection.execute(f"update forthwith.worker set {change}".encode())  # noqa: S608
@@ -450,7 +476,8 @@ class TestWaitsFor:
         await desk.pause_queue("default")
         [paused, turn] = await self.sentences(desk, ids[0])
         assert paused.startswith("queue 'default' is paused since 20")
-        assert turn == "ready: next in its queue"
+        assert turn == "then next in its queue"
+        assert (await self.sentences(desk, ids[1]))[1] == "then behind 1 job of its queue"
 
     async def test_lock(self, desk: Desk, connection: Connection, worker: VirtualWorker) -> None:
         first, second, third = await defer(connection, *[new_job(lock="x") for _ in range(3)])

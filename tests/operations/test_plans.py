@@ -43,7 +43,7 @@ select id, 1, 'failed', 'ValueError' from forthwith.finished_job where status = 
 ANYTHING: dict[str, Any] = dict.fromkeys(
     (
         *("states", "queue", "task", "lock", "worker_id"),
-        *("deferred_after", "deferred_before", "texts", "ids"),
+        *("deferred_after", "deferred_before", "ended_after", "texts", "ids"),
     )
 )
 WALK = {**ANYTHING, "below_id": 2**63 - 1, "down_to_id": 0, "size": 500}

@@ -105,6 +105,7 @@ async def test_filters_find_what_they_say(client: httpx.AsyncClient, ids: dict[s
     assert await found(client, lock=LOCK, status="failed") == [ids["failed"]]
     assert await found(client, error="ValueError") == [ids["failed"]]
     assert await found(client, deferred_before="2000-01-01T00:00:00Z") == []
+    assert await found(client, ended_after="2100-01-01T00:00:00Z") == []
     assert await found(client, deferred_after="2000-01-01T00:00:00+02:00", task="fine") == [
         *(ids["scheduled"], ids["cancelled"], ids["succeeded"])
     ]

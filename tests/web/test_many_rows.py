@@ -6,12 +6,16 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from forthwith.web.pages.chosen import OVERVIEW_ROWS_MAX, ROWS_MAX
+from tests.store.conftest import make_worker, worker
 from tests.web.test_pages import Reader, read
 
 if TYPE_CHECKING:
     import httpx
     import psycopg
 
+    import forthwith
+
+__all__ = ["make_worker", "worker"]  # fixtures of the tests of the SQL
 MANY = ROWS_MAX + 20
 FILL = """
 insert into forthwith.job (queue, task, args, state)
@@ -56,3 +60,49 @@ async def test_short_tables_are_whole(
     page = await read(client, "/")
     assert len(rows(page, "queue")) == OVERVIEW_ROWS_MAX
     assert "not shown" not in page.text
+
+
+async def test_large_arguments_and_results_are_cut_and_say_so(
+    client: httpx.AsyncClient, app: forthwith.App
+) -> None:
+    @app.task(name="large", keep_result=True)
+    async def large(text: str) -> str:
+        return text
+
+    async with app.open_async():
+        job_id = await large.defer_async(text="x" * 500_000)
+        await app.run_worker_async(wait=False, install_signal_handlers=False, listen_notify=False)
+    page = await read(client, f"/jobs/{job_id}")
+    assert len(page.text) < 60_000
+    assert page.text.count("more characters are not shown") == 2
+    assert f"/api/jobs/{job_id}" in {link.get("href") for link in page.all("a")}
+
+
+async def test_notes_alone_are_no_alarm_and_can_be_found(
+    client: httpx.AsyncClient, connection: psycopg.AsyncConnection[Any]
+) -> None:
+    page = await read(client, "/")
+    assert "Nothing is wrong that can be seen from here." in page.text
+    assert "on the health page" not in page.text
+    await connection.execute(
+        "insert into forthwith.migration (name, checksum) values ('9999_of_the_future', '')"
+    )
+    page = await read(client, "/")
+    assert "Nothing is wrong that can be seen from here." in page.text
+    assert "1 note on the health page" in page.text
+    assert "9999_of_the_future" not in page.text
+    assert "9999_of_the_future" in (await read(client, "/health")).text
+
+
+async def test_queues_that_nobody_listens_to_leave_room_for_the_rest(
+    client: httpx.AsyncClient,
+    connection: psycopg.AsyncConnection[Any],
+    worker: object,
+) -> None:
+    await connection.execute(FILL, [MANY])
+    await connection.execute("update forthwith.worker set queues = '{other}'")
+    page = await read(client, "/health")
+    assert (
+        page.text.count("No worker listens to queue") == 11
+    )  # one of them in what the last line says
+    assert f"{MANY - 10} more of the kind no-listener" in page.text

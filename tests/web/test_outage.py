@@ -46,3 +46,20 @@ async def test_outage_keeps_nobody_waiting(
             await wait_until(is_back, poll_s=PROBE_EVERY_S / 2)
             assert await status("overview") == 200
         await app.close_async()
+
+
+async def test_page_tries_again_by_itself_until_the_database_is_back(database_url: str) -> None:
+    with Proxy(database_url) as proxy:
+        app = App(proxy.conninfo)
+        async with dashboard(app, open_to_all="operator") as board, client_of(board) as client:
+            proxy.refuse = True
+            proxy.cut()
+            away = await client.get("/queues")
+            assert away.status_code == 503
+            assert '<meta http-equiv="refresh" content="5">' in away.text
+            assert "The database cannot be reached." in away.text
+            assert '<a href="/health"' in away.text
+            deed = await client.post("/queues/pause", data={"queue": "mail"})
+            assert deed.status_code == 503
+            assert "refresh" not in deed.text  # it would be asked for, not sent
+        await app.close_async()

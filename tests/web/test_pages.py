@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from forthwith.visible import visible
 from forthwith.web.notices import Notices
 from forthwith.web.pages import names
 from tests.web.conftest import HASH, client_of
@@ -38,6 +39,10 @@ PATHS = (
 )
 
 
+ENDS_A_PARAGRAPH = {"details", "div", "dl", "form", "h2", "ol", "pre", "section", "table", "ul"}
+"""A browser closes a paragraph in which one of these is written, and puts it elsewhere than it stands."""
+
+
 class Reader(HTMLParser):
     """Reads what a browser would: elements with their attributes, and the text."""
 
@@ -45,10 +50,20 @@ class Reader(HTMLParser):
         super().__init__()
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
+        self.misplaced: list[str] = []
+        self._is_in_paragraph = False
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
+        if tag == "p":
+            self._is_in_paragraph = True
+        elif self._is_in_paragraph and tag in ENDS_A_PARAGRAPH:
+            self.misplaced.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "p":
+            self._is_in_paragraph = False
 
     def handle_data(self, data: str) -> None:
         self.text += data
@@ -90,7 +105,9 @@ async def read(client: httpx.AsyncClient, path: str) -> Reader:
     response = await client.get(path)
     assert response.status_code == 200, response.text
     assert response.headers["content-type"] == "text/html; charset=utf-8"
-    return Reader(response.text)
+    page = Reader(response.text)
+    assert page.misplaced == []
+    return page
 
 
 async def post(client: httpx.AsyncClient, path: str, **fields: Any) -> Reader:
@@ -116,15 +133,21 @@ async def test_no_page_lets_anything_of_a_jobs_run_or_shows_a_secret(
         assert not any(name.startswith(("on", "hx-on", "data-hx-on")) for name in attributes), path
         assert not any("style" in given for _, given in page.elements), path
         assert SECRET not in page.text, path
+        assert "\N{RIGHT-TO-LEFT OVERRIDE}" not in page.text, path
+        assert "\x1b" not in page.text, path
 
 
-async def test_names_are_shown_as_they_are(client: httpx.AsyncClient, ids: dict[str, int]) -> None:
-    assert TASK in (await read(client, "/tasks")).text
-    assert LOCK in (await read(client, "/locks")).text
+async def test_names_are_shown_with_what_could_deceive_as_escapes(
+    client: httpx.AsyncClient, ids: dict[str, int]
+) -> None:
+    assert visible(TASK) in (await read(client, "/tasks")).text
+    assert visible(QUEUE) in (await read(client, "/queues")).text
+    assert visible(LOCK) in (await read(client, "/locks")).text
     job = await read(client, f"/jobs/{ids['failed']}")
-    assert f"cannot: {HOSTILE}" in job.text
-    assert "Traceback (most recent call last)" in job.text
-    assert TASK in job.text
+    assert f"cannot: {visible(HOSTILE)}" in job.text
+    assert "Traceback (most recent call last):\n  File" in job.text
+    assert visible(TASK) in job.text
+    assert '"to": "<script>' in job.text
     blocked = await read(client, f"/jobs/{ids['blocked']}")
     assert "Why it does not run yet" in blocked.text
     assert "no worker listens to queue" in blocked.text
@@ -141,6 +164,11 @@ async def test_jobs_are_filtered_and_paged(
     assert shown(page) == {str(ids["failed"])}
     assert shown(await read(client, "/jobs?status=&queue=&text=grace")) == {str(ids["cancelled"])}
     assert "No job fits" in (await read(client, "/jobs?queue=nobody")).text
+    overview = await read(client, "/")
+    [failures] = {
+        str(link["href"]) for link in overview.all("a") if "ended_after=" in str(link.get("href"))
+    }
+    assert shown(await read(client, failures)) == {str(ids["failed"])}
     await app.tasks["fine"].batch_defer_async(*({"to": str(n)} for n in range(60)))
     first = await read(client, "/jobs?queue=fine&status=ready")
     [older] = [link["href"] for link in first.all("a") if link.get("rel") == "next"]
@@ -161,6 +189,13 @@ async def test_bad_filter_is_told(client: httpx.AsyncClient, query: str, named: 
     response = await client.get(f"/jobs?{query}")
     assert response.status_code == 422
     assert named in Reader(response.text).text
+
+
+@pytest.mark.parametrize("query", ["id=x", "id=0", f"id={2**63}", "&".join(["id=1"] * 1001)])
+async def test_bad_choice_is_told(client: httpx.AsyncClient, query: str) -> None:
+    response = await client.get(f"/actions?action=retry&{query}")
+    assert response.status_code == 422
+    assert "id" in Reader(response.text).text
 
 
 async def test_unknown_job_and_page_are_told(client: httpx.AsyncClient) -> None:
@@ -201,13 +236,25 @@ async def test_many_jobs_are_steered_as_the_preview_says(
     assert await status(client, ids["scheduled"]) == "todo"  # of another queue
 
 
+async def test_preview_keeps_a_text_that_is_looked_for_as_it_is(
+    client: httpx.AsyncClient, app: forthwith.App
+) -> None:
+    odd = "a\N{RIGHT-TO-LEFT OVERRIDE}b"
+    job_id = await app.tasks["fine"].defer_async(to=odd)
+    await app.tasks["fine"].defer_async(to="other")
+    preview = await read(client, f"/actions?{urlencode({'action': 'cancel', 'text': odd})}")
+    assert preview.fields("/actions")["text"] == odd
+    assert "1 job cancelled." in (await post(client, "/actions", **preview.fields("/actions"))).text
+    assert await status(client, job_id) == "cancelled"
+
+
 async def test_queues_are_paused_and_resumed(client: httpx.AsyncClient, app: forthwith.App) -> None:
     page = await read(client, "/queues")
     page = await post(client, "/queues/pause", **page.fields("/queues/pause"))
     [paused] = await app.paused_queues_async()
-    assert f"{paused} is paused." in page.text
+    assert f"{visible(paused)} is paused." in page.text
     page = await post(client, "/queues/resume", **page.fields("/queues/resume"))
-    assert f"{paused} goes on." in page.text
+    assert f"{visible(paused)} goes on." in page.text
     assert await app.paused_queues_async() == {}
 
 
@@ -328,5 +375,7 @@ async def test_times_are_ages_with_the_exact_time_beside(
     client: httpx.AsyncClient, ids: dict[str, int]
 ) -> None:
     page = await read(client, f"/jobs/{ids['scheduled']}")
-    exact = {(time["datetime"], time["title"]) for time in page.all("time")}
-    assert (FAR.isoformat(), "2100-01-01 00:00:00.000 UTC") in exact
+    due = (FAR.isoformat(), "2100-01-01 00:00:00.000 UTC")
+    assert due in {(time["datetime"], time["title"]) for time in page.all("time")}
+    listed = await read(client, "/jobs?status=scheduled")
+    assert due in {(time["datetime"], time["title"]) for time in listed.all("time")}

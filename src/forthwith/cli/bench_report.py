@@ -10,7 +10,8 @@ import click
 from forthwith.bench.figure import shown, spreads
 from forthwith.bench.place import drop_command
 from forthwith.bench.scenarios import ALL
-from forthwith.cli.output import Column, print_fields, print_table
+from forthwith.cli.columns import Column
+from forthwith.cli.output import print_fields, print_table
 from forthwith.cli.printable import one_line
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
+from forthwith.cli.columns import Column
 from forthwith.cli.documents import plain_document
 from forthwith.cli.exit_code import ExitCode
 from forthwith.cli.failure import CommandFailed, explain
-from forthwith.cli.output import Column, print_json, print_table
+from forthwith.cli.output import print_json, print_table
 from forthwith.cli.parameters import JOB_ID
 from forthwith.cli.session import any_app, at_desk
 from forthwith.cli.sweep import Sweep, Swept
@@ -85,7 +86,7 @@ def which_jobs(command: F) -> F:
             "--where",
             metavar="CONDITIONS",
             type=where,
-            help=f"All jobs for which these hold, such as 'queue=mail since=1h'. Keys: {', '.join(KEYS)}.",
+            help=f"All jobs for which these hold, such as 'queue=mail ended=1h'. Keys: {', '.join(KEYS)}.",
         ),
         click.option("--yes", is_flag=True, help="With --where: do it without asking."),
         click.option(

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from forthwith.cli.output import Column, print_table
+from forthwith.cli.columns import Column
+from forthwith.cli.output import print_table
 
 if TYPE_CHECKING:
     from forthwith.verify.campaign import Result

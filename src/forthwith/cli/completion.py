@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from forthwith.cli.settings import settings_of
 
@@ -29,6 +29,11 @@ def complete_queue(context: click.Context, _parameter: click.Parameter, begun: s
 def complete_task(context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
     """Return the names of tasks that the app or the database has."""
     return _beginning(begun, _in_time(_tasks, settings_of(context)))
+
+
+def complete_periodic(context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    """Return the names of the periodic tasks that workers have told of."""
+    return _beginning(begun, _in_time(_periodic, settings_of(context)))
 
 
 def _beginning(begun: str, names: Iterable[str]) -> list[str]:
@@ -62,6 +67,10 @@ def _tasks(settings: Settings, found: set[str]) -> None:
     found.update(_asked(app, settings, "tasks"))
 
 
+def _periodic(settings: Settings, found: set[str]) -> None:
+    found.update(_asked(_app(settings), settings, "periodic"))
+
+
 def _app(settings: Settings) -> App:
     from forthwith import App
     from forthwith.cli.app_loader import load_app
@@ -69,7 +78,7 @@ def _app(settings: Settings) -> App:
     return load_app(settings.app_path) if settings.app_path else App(settings.database)
 
 
-def _asked(app: App, settings: Settings, what: str) -> list[str]:
+def _asked(app: App, settings: Settings, what: Literal["queues", "tasks", "periodic"]) -> list[str]:
     import asyncio
 
     from forthwith.operations import Desk
@@ -79,7 +88,12 @@ def _asked(app: App, settings: Settings, what: str) -> list[str]:
 
     async def ask() -> list[str]:
         async with Desk(app) as desk:
-            states = await (desk.queues() if what == "queues" else desk.tasks())
-            return [state.name for state in states]
+            match what:
+                case "queues":
+                    return [queue.name for queue in await desk.queues()]
+                case "tasks":
+                    return [task.name for task in await desk.tasks()]
+                case "periodic":
+                    return [state.task for state in await desk.periodic()]
 
     return asyncio.run(ask())

@@ -6,10 +6,11 @@ import json
 import os
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from forthwith.cli.columns import GAP, Column, least_width, that_fit
 from forthwith.cli.printable import lines, one_line, shortened
 
 if TYPE_CHECKING:
@@ -20,18 +21,8 @@ if TYPE_CHECKING:
 
 # Wide values are cut in tables, never in JSON and never in one job's details.
 CELL_CHARACTERS_MAX = 80
-# As little as a wide column keeps where the terminal is narrow.
-_WIDE_MIN = 6
 # A pipe or a file has no width: rows stay whole, a line each, for grep and friends.
 _WIDTH_WITHOUT_TERMINAL = 10_000
-
-
-class Column(NamedTuple):
-    """A column of a table. `wide` ones give way where the terminal is narrow."""
-
-    title: str
-    wide: bool = False
-    number: bool = False
 
 
 def print_json(document: dict[str, Any]) -> None:
@@ -40,24 +31,33 @@ def print_json(document: dict[str, Any]) -> None:
 
 
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[object]], empty: str) -> None:
-    """Write `rows` under `columns`, one line each, or the line `empty` where there are none."""
+    """Write `rows` under `columns`, one line each, or the line `empty` where there are none.
+
+    Columns that a narrow terminal has no room for are left out, the last ones first, and named on stderr.
+    """
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
+    cells = [[*map(_cell, row)] for row in rows]
+    if not cells:
+        click.echo(empty)
+        return
+    on = console()
+    shown = that_fit(columns, cells, on.width)
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+    for place, column in enumerate(columns[:shown]):
         table.add_column(
             column.title,
             justify="right" if column.number else "left",
             no_wrap=not column.wide,
-            min_width=_WIDE_MIN if column.wide else None,
+            min_width=least_width(columns, cells, place) if column.wide else None,
             overflow="ellipsis",
         )
-    for row in rows:
-        table.add_row(*map(_cell, row))
-    if table.row_count:
-        console().print(table)
-    else:
-        click.echo(empty)
+    for row in cells:
+        table.add_row(*row[:shown])
+    on.print(table)
+    if shown < len(columns):
+        left_out = ", ".join(column.title for column in columns[shown:])
+        click.echo(f"Not shown, for want of room: {left_out}.", err=True)
 
 
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:

@@ -1,4 +1,4 @@
-"""Conditions on jobs in words: `queue=mail state=failed error=SMTPError since=1h`. Pure."""
+"""Conditions on jobs in words: `queue=mail state=failed error=SMTPError ended=1h`. Pure."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ KEYS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "worker": ("worker_id", _worker_id),
     "since": ("deferred_after", past),
     "until": ("deferred_before", past),
+    "ended": ("ended_after", past),
     "text": ("text", str),
     "error": ("error", str),
 }

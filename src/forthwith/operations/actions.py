@@ -87,6 +87,19 @@ class Actions:
             skipped=skipped_for(_reasons(action, (key.state for key in found))),
         )
 
+    async def preview_of(self, action: Action, ids: Sequence[int]) -> Preview:
+        """Count to how many of these `do` would do it."""
+        states: dict[int, str] = {}
+        for batch in _batches(ids):
+            states |= await self._states(batch)
+        fitting = sorted(
+            (each for each in ids if states.get(each) in APPLIES_TO[action]), reverse=True
+        )
+        async with self._queries.question() as question:
+            sample = await summaries(question, fitting[:SAMPLE_SIZE])
+        reasons = _reasons(action, (states.get(job_id) for job_id in ids))
+        return Preview(action, len(fitting), True, sample, skipped_for(reasons))
+
     async def apply(
         self,
         action: Action,

@@ -256,6 +256,11 @@ class Desk:
         check_action(action)
         return await self._actions.preview(action, check_filter(filter))
 
+    async def preview_of(self, action: Action, ids: Sequence[int]) -> Preview:
+        """Say what the action would do to these jobs. Raises `InvalidArgument`."""
+        check_action(action)
+        return await self._actions.preview_of(action, check_ids(ids))
+
     async def apply(
         self,
         action: Action,

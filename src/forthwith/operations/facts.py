@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import timedelta
 
+    from forthwith.operations.census import LiveCount
     from forthwith.operations.queue_state import QueueState
     from forthwith.operations.task_state import TaskState
     from forthwith.operations.worker_state import WorkerState
@@ -63,6 +64,8 @@ class Facts:
     queues: Sequence[QueueState] = ()
     tasks: Sequence[TaskState] = ()
     workers: Sequence[WorkerState] = ()
+    counts: Sequence[LiveCount] = ()
+    """The live jobs, by queue and task."""
     server: Server = field(default_factory=Server)
     holders: Sequence[Holder] = ()
     tables: Sequence[TableHealth] = ()
@@ -81,6 +84,7 @@ async def gather_facts(
     queues: Sequence[QueueState],
     tasks: Sequence[TaskState],
     workers: Sequence[WorkerState],
+    counts: Sequence[LiveCount],
 ) -> Facts:
     """Ask the database for what is not known yet."""
     async with queries.question() as question:
@@ -98,6 +102,7 @@ async def gather_facts(
         queues=queues,
         tasks=tasks,
         workers=workers,
+        counts=counts,
         server=Server(**settings),
         holders=[Holder(**row) for row in holders],
         tables=[TableHealth(**row) for row in tables],

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from forthwith.operations.finding import Finding
+from forthwith.operations.queues import listens
 from forthwith.operations.server_health import SERVER_RULES
 from forthwith.operations.waits import told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from forthwith.operations.facts import Facts
     from forthwith.operations.worker_state import WorkerState
 
 OVERDUE_S = 300.0
 NAMES_MAX = 10
+ALIKE_MAX = 10
 
 _ORDER = {"error": 0, "warning": 1, "note": 2}
 
@@ -25,7 +28,28 @@ _ORDER = {"error": 0, "warning": 1, "note": 2}
 def findings(facts: Facts) -> list[Finding]:
     """Return what is wrong, the worst first. Empty: all is well."""
     found = chain.from_iterable(rule(facts) for rule in RULES)
-    return sorted(found, key=lambda finding: _ORDER[finding.severity])
+    return sorted(_without_most_alike(found), key=lambda finding: _ORDER[finding.severity])
+
+
+def _without_most_alike(found: Iterable[Finding]) -> Iterator[Finding]:
+    """Yield the first of each kind: a thousand queues without a worker must not hide what else is wrong."""
+    seen: Counter[str] = Counter()
+    left_out: dict[str, Finding] = {}
+    for finding in found:
+        seen[finding.code] += 1
+        if seen[finding.code] <= ALIKE_MAX:
+            yield finding
+        else:
+            left_out[finding.code] = finding
+    for code, finding in left_out.items():
+        yield Finding(
+            finding.severity,
+            code,
+            f"{seen[code] - ALIKE_MAX:,} more of the kind {code}",
+            f"{ALIKE_MAX} are told above; the last of the others: {finding.title}.",
+            "See to those above first: often all have one cause. `forthwith queues` and `forthwith workers`"
+            " list all.",
+        )
 
 
 def _no_worker(facts: Facts) -> Iterator[Finding]:
@@ -43,7 +67,7 @@ def _no_worker(facts: Facts) -> Iterator[Finding]:
 def _no_listener(facts: Facts) -> Iterator[Finding]:
     if not _live(facts):
         return
-    for queue in facts.queues:
+    for queue in sorted(facts.queues, key=lambda queue: -(queue.ready + queue.blocked)):
         if queue.ready + queue.blocked and not queue.listeners:
             yield Finding(
                 "error",
@@ -99,19 +123,23 @@ def _paused_queues(facts: Facts) -> Iterator[Finding]:
 
 
 def _overdue(facts: Facts) -> Iterator[Finding]:
-    for queue in facts.queues:
-        if queue.oldest_waiting_at is None or queue.paused_at is not None or not queue.listeners:
+    told_of = {queue.name for queue in facts.queues if queue.paused_at is not None}
+    for count in sorted(facts.counts, key=lambda count: count.oldest_waiting_at or facts.now):
+        since = count.oldest_waiting_at
+        if since is None or (facts.now - since).total_seconds() <= OVERDUE_S:
+            return
+        if count.queue in told_of or not _has_idle_taker(facts, count.queue, count.task):
             continue
-        waited_s = (facts.now - queue.oldest_waiting_at).total_seconds()
-        if waited_s > OVERDUE_S and _has_idle_listener(facts, queue.name):
-            yield Finding(
-                "warning",
-                "overdue",
-                f"Jobs of queue {queue.name!r} wait although workers are idle",
-                f"The first of them could have run since {told(queue.oldest_waiting_at)}.",
-                "Look at that job, which says what it waits for. If nothing is in its way, restart the"
-                " workers of the queue.",
-            )
+        told_of.add(count.queue)
+        yield Finding(
+            "warning",
+            "overdue",
+            f"Jobs of queue {count.queue!r} wait although workers are idle",
+            f"The first of them, of task {count.task!r}, could have run since {told(since)}.",
+            f"See what those wait for that `forthwith jobs --state ready --queue {shlex.quote(count.queue)}"
+            f" --task {shlex.quote(count.task)}` lists. If nothing is in their way, restart the workers of"
+            " the queue.",
+        )
 
 
 def _poison(facts: Facts) -> Iterator[Finding]:
@@ -143,11 +171,13 @@ def _live(facts: Facts) -> list[WorkerState]:
     return [worker for worker in facts.workers if not worker.is_silent]
 
 
-def _has_idle_listener(facts: Facts, queue: str) -> bool:
+def _has_idle_taker(facts: Facts, queue: str, task: str) -> bool:
+    """Whether a live worker has room for a job of this queue and, as far as it has told, knows its task."""
     return any(
         (worker.running or 0) < worker.concurrency
+        and listens(worker, queue)
+        and (worker.tasks_known is None or task in worker.tasks_known)
         for worker in facts.workers
-        if not worker.is_silent and (worker.queues is None or queue in worker.queues)
     )
 
 

@@ -38,6 +38,8 @@ class JobFilter:
     """Deferred at that time or later."""
     deferred_before: datetime | None = None
     """Deferred before that time."""
+    ended_after: datetime | None = None
+    """Ended at that time or later, whenever it was deferred: a live job has not ended."""
     text: str | None = None
     """What the arguments contain, as JSON text, in capitals or not."""
     error: str | None = None
@@ -72,6 +74,7 @@ _CHECKS: dict[str, Callable[[str, object], object]] = {
     "worker_id": check_count,
     "deferred_after": check_schedule,
     "deferred_before": check_schedule,
+    "ended_after": check_schedule,
     "text": _check_text,
     "error": _check_text,
 }

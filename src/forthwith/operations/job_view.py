@@ -59,6 +59,8 @@ class JobView:
     timeline: list[TimelineEvent]
     waits_for: list[str]
     """Why it does not run yet, in plain sentences, the decisive one first; empty if it waits for nothing."""
+    behind_id: int | None
+    """The job at the head of its lock's line, which has to end first; None if there is none."""
     progress: Progress | None
     result: Result | None
     traceparent: str | None

@@ -82,6 +82,7 @@ async def job_view(
         attempts=failed,
         timeline=timeline(job, failed, now=now),
         waits_for=waits_for(job, Surroundings(**around[0]), workers) if around else [],
+        behind_id=around[0]["holder_id"] if around and job.status == "todo" else None,
         progress=_progress(row),
         result=_result(row),
         traceparent=row["traceparent"],

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from datetime import datetime
 
-    from forthwith.operations.census import Census
+    from forthwith.operations.census import Census, LiveCount
     from forthwith.operations.finding import Finding
     from forthwith.operations.queue_state import QueueState
     from forthwith.operations.task_state import TaskState
@@ -29,6 +29,7 @@ class Picture(NamedTuple):
     workers: list[WorkerState]
     queues: list[QueueState]
     tasks: list[TaskState]
+    counts: list[LiveCount]
 
 
 async def picture_of(
@@ -41,7 +42,7 @@ async def picture_of(
     queues, tasks = await asyncio.gather(
         queues_of(queries, census, workers), tasks_of(queries, census, workers, known_here)
     )
-    return Picture(census.as_of, workers, queues, tasks)
+    return Picture(census.as_of, workers, queues, tasks, census.counts)
 
 
 async def queues_of(
@@ -72,4 +73,7 @@ async def tasks_of(
 
 async def findings_of(queries: OperatorQueries, picture: Picture) -> list[Finding]:
     """Return what is wrong in a picture, and with the server."""
-    return findings(await gather_facts(queries, picture.queues, picture.tasks, picture.workers))
+    facts = await gather_facts(
+        queries, picture.queues, picture.tasks, picture.workers, picture.counts
+    )
+    return findings(facts)

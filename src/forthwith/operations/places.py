@@ -107,6 +107,7 @@ def conditions_of(filter: JobFilter) -> dict[str, Any]:  # noqa: A002
         "worker_id": filter.worker_id,
         "deferred_after": filter.deferred_after,
         "deferred_before": filter.deferred_before,
+        "ended_after": filter.ended_after,
         "texts": None if filter.text is None else _as_in_json(filter.text),
     }
 

@@ -93,6 +93,8 @@ async def search(
 ) -> Search:
     """Begin a search for the jobs of a filter in these states, below an id."""
     states = frozenset(states)
+    if filter.ended_after is not None:
+        states = states.difference(LIVE_STATES)
     down_to_id = await _first_id(question, filter)
     below_id = min(below_id, await _last_id(question, filter))
     live_ids = await _candidates(question, filter, states)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from forthwith import upstream
 from forthwith.histogram import quantile_s
 from forthwith.operations.task_state import TaskState
 
@@ -18,6 +19,8 @@ NOTHING_ENDED: Row = {
     "ended_last_hour": 0,
     "failed_last_hour": 0,
     "unsuccessful": 0,
+    "run_s": 0.0,
+    "wait_s": 0.0,
     "run_counts": [],
     "wait_counts": [],
 }
@@ -29,12 +32,13 @@ def task_states(
     workers: Sequence[WorkerState],
     known_here: Collection[str],
 ) -> list[TaskState]:
-    """Return all tasks that any of these know of, by name."""
+    """Return all tasks that any of these know of, by name; those that every app has if they have jobs."""
     counts: dict[str, list[LiveCount]] = {}
     for count in census.counts:
         counts.setdefault(count.task, []).append(count)
     told = {task for worker in workers for task in worker.tasks_known or ()}
-    names = {*counts, *tallies, *told, *known_here}
+    known = {task for task in told.union(known_here) if not upstream.is_builtin(task)}
+    names = {*counts, *tallies, *known}
     return [
         _state(
             name,
@@ -67,10 +71,10 @@ def _state(
         ended_last_hour=ended,
         failed_last_hour=tally["failed_last_hour"],
         failure_rate=tally["unsuccessful"] / ended if ended else None,
-        run_p50_s=quantile_s(tally["run_counts"], 0.5),
-        run_p95_s=quantile_s(tally["run_counts"], 0.95),
-        wait_p50_s=quantile_s(tally["wait_counts"], 0.5),
-        wait_p95_s=quantile_s(tally["wait_counts"], 0.95),
+        run_p50_s=quantile_s(tally["run_counts"], 0.5, tally["run_s"]),
+        run_p95_s=quantile_s(tally["run_counts"], 0.95, tally["run_s"]),
+        wait_p50_s=quantile_s(tally["wait_counts"], 0.5, tally["wait_s"]),
+        wait_p95_s=quantile_s(tally["wait_counts"], 0.95, tally["wait_s"]),
         is_exact=is_exact,
     )
 

@@ -37,7 +37,8 @@ def waits_for(
     """Return why a job waits, the decisive reason first; empty if it does not wait."""
     if job.status != "todo":
         return []
-    return [*_obstacles(job, surroundings, workers), *_turn(job, surroundings)]
+    obstacles = [*_obstacles(job, surroundings, workers)]
+    return [*obstacles, *_turn(job, surroundings, "then" if obstacles else "ready:")]
 
 
 def _obstacles(
@@ -70,16 +71,21 @@ def _behind(job: JobSummary, surroundings: Surroundings) -> str:
     return f"behind job {surroundings.holder_id} ({what}){others} under lock {job.lock!r}"
 
 
-def _turn(job: JobSummary, surroundings: Surroundings) -> Iterator[str]:
-    """Yield how near its turn is."""
+def _turn(job: JobSummary, surroundings: Surroundings, when: str) -> Iterator[str]:
+    """Yield how near its turn is, now or once nothing else is in its way."""
     if job.state == "suspect":
         yield "suspect: its worker died; it runs alone, when a worker has nothing else of its kind"
     elif job.state == "blocked" and surroundings.holder_id is None:
         yield f"about to be put in line for lock {job.lock!r}"
     elif job.state == "ready" and surroundings.ahead_in_queue:
-        yield f"ready: behind {_number(surroundings.ahead_in_queue)} jobs of its queue"
+        jobs = (
+            "1 job"
+            if surroundings.ahead_in_queue == 1
+            else f"{_number(surroundings.ahead_in_queue)} jobs"
+        )
+        yield f"{when} behind {jobs} of its queue"
     elif job.state == "ready":
-        yield "ready: next in its queue"
+        yield f"{when} next in its queue"
 
 
 def _number(count: int) -> str:

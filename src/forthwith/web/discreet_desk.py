@@ -17,7 +17,7 @@ from forthwith.web.found import Found, contains
 from forthwith.web.redaction import HIDDEN, all_hidden, redacted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container
+    from collections.abc import Callable, Container, Sequence
     from datetime import datetime
 
     from forthwith.app import App
@@ -81,8 +81,11 @@ class DiscreetDesk(Desk):
         self._check(filter)
         if filter.text is not None:
             return await self._preview_with_text(action, filter)
-        preview = await super().preview(action, filter)
-        return replace(preview, sample=[self._summary(job) for job in preview.sample])
+        return self._shown(await super().preview(action, filter))
+
+    async def preview_of(self, action: Action, ids: Sequence[int]) -> Preview:
+        """Say what an action would do to these jobs, see `Desk.preview_of`. Raises `InvalidArgument`."""
+        return self._shown(await super().preview_of(action, ids))
 
     async def apply(
         self,
@@ -150,6 +153,9 @@ class DiscreetDesk(Desk):
             found.go_on(page)
             if found.next_cursor is None or not page.is_complete or time.monotonic() >= give_up_s:
                 return found
+
+    def _shown(self, preview: Preview) -> Preview:
+        return replace(preview, sample=[self._summary(job) for job in preview.sample])
 
     def _summary(self, job: JobSummary) -> JobSummary:
         return job if job.args is None else replace(job, args=self._arguments(job.args))

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from forthwith.cli.columns import Column
 from forthwith.cli.completion import complete_queue, complete_task
 from forthwith.cli.discretion import discreet, show_arguments_option
 from forthwith.cli.documents import listed_job_document
 from forthwith.cli.job_details import show_job
-from forthwith.cli.output import Column, as_text, compact_json, print_json, print_table
+from forthwith.cli.output import as_text, compact_json, print_json, print_table
 from forthwith.cli.parameters import JOB_ID
 from forthwith.cli.session import any_app, in_open_app
 from forthwith.cli.where import KEYS, job_filter
@@ -28,7 +29,7 @@ STATES = (
 )
 _COLUMNS = (
     Column("id", number=True),
-    Column("status"),
+    Column("state"),
     Column("queue", wide=True),
     Column("task", wide=True),
     Column("arguments", wide=True),
@@ -50,7 +51,7 @@ class _Listing(NamedTuple):
     """Deferral of the oldest job that was looked at, if time was up."""
 
 
-@click.command(epilog="Example: forthwith jobs --state failed --queue mail --since 1h")
+@click.command(epilog="Example: forthwith jobs --state failed --queue mail --ended 1h")
 @click.argument("job_id", metavar="[ID]", required=False, type=JOB_ID)
 @click.option(
     *("--state", "--status", "state"),
@@ -67,6 +68,9 @@ class _Listing(NamedTuple):
 @click.option("--worker", metavar="ID", help="Only jobs that this worker runs or ran last.")
 @click.option("--since", metavar="TIME", help="Only jobs deferred since: 15m, 2h, 7d, or ISO 8601.")
 @click.option("--until", metavar="TIME", help="Only jobs deferred before that.")
+@click.option(
+    "--ended", metavar="TIME", help="Only jobs that ended since, whenever they were deferred."
+)
 @click.option("--text", metavar="TEXT", help="Only jobs whose arguments, as JSON, contain this.")
 @click.option(
     "--error", metavar="TYPE", help="Only jobs with an attempt that failed with this type."
@@ -180,7 +184,7 @@ def _print(found: _Listing, *, show_arguments: bool) -> None:
 def _row(job: JobSummary, arguments: dict[str, Any] | None) -> tuple[object, ...]:
     return (
         job.id,
-        job.status,
+        job.state,
         job.queue,
         job.task,
         compact_json(arguments),

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Literal, assert_never
 
 import click
 
+from forthwith.cli.columns import Column
+from forthwith.cli.completion import complete_periodic
 from forthwith.cli.documents import plain_document
 from forthwith.cli.exit_code import ExitCode
 from forthwith.cli.failure import CommandFailed
-from forthwith.cli.output import Column, print_json, print_table
+from forthwith.cli.output import print_json, print_table
 from forthwith.cli.printable import one_line
 from forthwith.cli.session import any_app, at_desk
 
@@ -32,7 +34,7 @@ _COLUMNS = (
 
 @click.command(epilog="Examples: forthwith periodic; forthwith periodic run nightly_report")
 @click.argument("deed", metavar="[run|pause|resume]", required=False, type=click.Choice(_DEEDS))
-@click.argument("task", metavar="[TASK]", required=False)
+@click.argument("task", metavar="[TASK]", required=False, shell_complete=complete_periodic)
 @click.option(
     "--id", "periodic_id", metavar="ID", help="Which of the task's crons, if it has several."
 )

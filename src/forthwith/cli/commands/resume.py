@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from forthwith.cli.completion import complete_queue
 from forthwith.cli.output import print_json
 from forthwith.cli.printable import one_line
 from forthwith.cli.session import any_app, in_open_app
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("queues", metavar="QUEUE...", nargs=-1, required=True)
+@click.argument(
+    "queues", metavar="QUEUE...", nargs=-1, required=True, shell_complete=complete_queue
+)
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON document.")
 def command(queues: tuple[str, ...], *, as_json: bool) -> None:
     """Let workers start jobs of these queues again, at once."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    epilog="Examples: forthwith retry 12 13; forthwith retry --where 'queue=mail state=failed since=1h'"
+    epilog="Examples: forthwith retry 12 13; forthwith retry --where 'queue=mail state=failed ended=1h'"
 )
 @which_jobs
 @click.option("--at", metavar="TIME", type=moment, help="When: ISO 8601 with an offset from UTC.")

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from forthwith.cli.columns import Column
 from forthwith.cli.database_report import DatabaseReport, oldest_waiting_job, report_database
 from forthwith.cli.documents import job_document, worker_document
-from forthwith.cli.output import Column, as_age, print_fields, print_json, print_table
+from forthwith.cli.output import as_age, print_fields, print_json, print_table
 from forthwith.cli.session import any_app, in_open_app
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from forthwith.cli.columns import Column
 from forthwith.cli.documents import plain_document
-from forthwith.cli.output import Column, as_duration, at_least, print_json, print_table
+from forthwith.cli.output import as_duration, at_least, print_json, print_table
 from forthwith.cli.session import any_app, at_desk
 
 if TYPE_CHECKING:

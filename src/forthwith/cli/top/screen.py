@@ -8,6 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from forthwith.cli.columns import GAP, that_fit
 from forthwith.cli.output import age_of, as_text
 from forthwith.cli.printable import one_line, shortened
 from forthwith.cli.top.sections import Section, errors_section, queues_section, workers_section
@@ -130,11 +131,13 @@ def _drawn(section: Section, share: int, width: int) -> list[RenderableType]:
     table = Table(
         box=None,
         pad_edge=False,
-        padding=(0, 2, 0, 0),
+        padding=(0, GAP, 0, 0),
         header_style="bold underline",
         width=width if width < _WIDE else None,
     )
-    for column in section.columns:
+    cells = [[*map(_cell, row.values)] for row in rows]
+    shown = that_fit(section.columns, cells, width)
+    for column in section.columns[:shown]:
         table.add_column(
             column.title,
             justify="right" if column.number else "left",
@@ -142,8 +145,8 @@ def _drawn(section: Section, share: int, width: int) -> list[RenderableType]:
             overflow="ellipsis",
             ratio=1 if column.wide and width < _WIDE else None,
         )
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row.values), style=row.style)
+    for row, its_cells in zip(rows, cells, strict=True):
+        table.add_row(*its_cells[:shown], style=row.style)
     if left_out > 0:
         more = len(section.rows) - len(rows)
         return [Text(), table, Text(f"… {more} more", style="dim")]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from forthwith.cli.columns import Column
 from forthwith.cli.commands.workers import lease_in_words
-from forthwith.cli.output import Column, age_of, at_least
+from forthwith.cli.output import age_of, at_least
 from forthwith.cli.printable import without_passwords
 from forthwith.cli.top.sparkline import sparkline
 

@@ -1,5 +1,6 @@
 -- What ended in the last :within_s seconds of :queue and :task (null: any), in steps of :step_s seconds,
--- the oldest first; steps without any have zeros. Index: tally_pkey.
+-- the oldest first; steps without any have zeros. What was given back before it ran is no attempt.
+-- Index: tally_pkey.
 with step as (
     select start as at
     from generate_series(
@@ -13,6 +14,7 @@ with step as (
         outcome, sum(attempts) as attempts, sum(run_s) as run_s, sum(wait_s) as wait_s
     from forthwith.tally
     where minute >= (select min(at) from step)
+      and outcome <> 'released'
       and (%(queue)s::text is null or queue = %(queue)s)
       and (%(task)s::text is null or task = %(task)s)
     group by 1, 2

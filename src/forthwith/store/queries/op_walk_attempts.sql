@@ -19,13 +19,14 @@ with attempt as materialized (
         and (%(worker_id)s::bigint is null or coalesce(worker_id = %(worker_id)s, false))
         and (%(deferred_after)s::timestamptz is null or deferred_at >= %(deferred_after)s)
         and (%(deferred_before)s::timestamptz is null or deferred_at < %(deferred_before)s)
+        and (%(ended_after)s::timestamptz is null or coalesce(finished_at >= %(ended_after)s, false))
         and (%(texts)s::text[] is null or exists (
             select from unnest(%(texts)s::text[]) as needle (text)
             where strpos(lower(args::text), lower(needle.text)) > 0)) as fits
     from (select distinct job_id from attempt where exception_type = %(error)s) candidate
     cross join lateral (
         select
-            id, deferred_at, queue, task, lock, worker_id, args,
+            id, deferred_at, null::timestamptz as finished_at, queue, task, lock, worker_id, args,
             case
                 when worker_id is not null then 'running'
                 when state = 'scheduled' and scheduled_at > statement_timestamp() then 'scheduled'
@@ -35,7 +36,7 @@ with attempt as materialized (
             end as word
         from forthwith.job where job.id = candidate.job_id
         union all
-        select id, deferred_at, queue, task, lock, worker_id, args, status::text
+        select id, deferred_at, finished_at, queue, task, lock, worker_id, args, status::text
         from forthwith.finished_job where finished_job.id = candidate.job_id
         limit 1
     ) job

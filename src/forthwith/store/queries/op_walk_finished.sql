@@ -11,11 +11,12 @@ with looked_at as materialized (
         and (%(worker_id)s::bigint is null or coalesce(worker_id = %(worker_id)s, false))
         and (%(deferred_after)s::timestamptz is null or deferred_at >= %(deferred_after)s)
         and (%(deferred_before)s::timestamptz is null or deferred_at < %(deferred_before)s)
+        and (%(ended_after)s::timestamptz is null or finished_at >= %(ended_after)s)
         and (%(texts)s::text[] is null or exists (
             select from unnest(%(texts)s::text[]) as needle (text)
             where strpos(lower(args::text), lower(needle.text)) > 0)) as fits
     from (
-        select id, deferred_at, queue, task, lock, worker_id, args, status::text as word
+        select id, deferred_at, finished_at, queue, task, lock, worker_id, args, status::text as word
         from forthwith.finished_job
         where id < %(below_id)s and id >= %(down_to_id)s
         order by id desc

@@ -72,6 +72,9 @@ class FilterBody(Body):
     worker_id: Id | None = Field(None, description="The worker that has it, or ran it last.")
     deferred_after: Time | None = Field(None, description="Deferred then or later.")
     deferred_before: Time | None = Field(None, description="Deferred before.")
+    ended_after: Time | None = Field(
+        None, description="Ended then or later, whenever it was deferred."
+    )
     text: Text | None = Field(None, description="What the arguments, as they are shown, contain.")
     error: Text | None = Field(None, description="The exception type of a failed attempt.")
 

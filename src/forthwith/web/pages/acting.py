@@ -1,7 +1,9 @@
 """What the pages' forms do. Each leads back to a page, which says what has come of it."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Annotated, Any, assert_never
 
 from fastapi import APIRouter, Form, Request
 from pydantic import AfterValidator
@@ -9,11 +11,11 @@ from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
 from forthwith.errors import InvalidArgument
-from forthwith.operations import Action, ActionResult
-from forthwith.web.api.requests import DO_MAX, JobId
+from forthwith.operations import Action, ActionResult, Desk
+from forthwith.web.api.requests import DO_MAX, IDS_MAX, JobId
 from forthwith.web.dependencies import AtDesk, dashboard_of, page_context
 from forthwith.web.pages import names
-from forthwith.web.pages.job_query import fields_of, filter_of, time_of
+from forthwith.web.pages.job_query import fields_of, filter_of, number, time_of
 from forthwith.web.pages.layout import address, page
 
 router = APIRouter()
@@ -32,20 +34,19 @@ At = Annotated[str | None, Form()]
 async def preview(
     request: Request, desk: AtDesk, action: Action, at: str | None = None
 ) -> Response:
-    """Show what an action on many jobs would touch, before it does."""
+    """Show what an action on many jobs would touch, before it does: on those that were chosen, or on all."""
     asked = filter_of(request.query_params)
-    at_time = time_of("at", at)
-    if action == "reschedule" and at_time is None:
-        raise InvalidArgument("at", "goes with `reschedule`: when the jobs are to be due")
+    chosen = _ids(request.query_params.getlist("id"))
+    time_of("at", at)
     return page(
         request,
         "action.html",
         action=action,
         at=at,
         done=DONE[action],
-        asked=asked,
         fields=fields_of(asked),
-        preview=await desk.preview(action, asked),
+        chosen=chosen,
+        preview=await (desk.preview_of(action, chosen) if chosen else desk.preview(action, asked)),
     )
 
 
@@ -57,10 +58,15 @@ async def apply(
     expected_max: Annotated[int, Form(ge=1, le=DO_MAX)],
     at: At = None,
 ) -> Response:
-    """Do it to the jobs of a filter, at most as many as were announced."""
-    asked = filter_of(_texts(await request.form()))
+    """Do it: to the jobs that were chosen or, of those of a filter, to as many as were announced."""
+    form = await request.form()
+    asked = filter_of(_texts(form))
+    chosen = _ids(text for text in form.getlist("id") if isinstance(text, str))
     due = time_of("at", at) if action == "reschedule" else None
-    result = await desk.apply(action, asked, expected_max=expected_max, at=due)
+    if chosen:
+        result = await _do(desk, action, chosen, due)
+    else:
+        result = await desk.apply(action, asked, expected_max=expected_max, at=due)
     kept = fields_of(replace(asked, status=None))
     return _back(request, "/jobs", _told(result), **kept)
 
@@ -70,20 +76,7 @@ async def act_on_one(
     request: Request, desk: AtDesk, job_id: JobId, action: Action, at: At = None
 ) -> Response:
     """Do something to one job."""
-    match action:
-        case "retry":
-            result = await desk.retry([job_id])
-        case "cancel":
-            result = await desk.cancel([job_id])
-        case "abort":
-            result = await desk.abort([job_id])
-        case "delete":
-            result = await desk.delete([job_id])
-        case "reschedule":
-            due = time_of("at", at)
-            if due is None:
-                raise InvalidArgument("at", "is missing: when the job is to be due")
-            result = await desk.reschedule([job_id], due)
+    result = await _do(desk, action, [job_id], time_of("at", at))
     if action == "delete" and result.done:
         return _back(request, "/jobs", f"Job {job_id} is deleted.")
     return _back(request, f"/jobs/{job_id}", _told(result))
@@ -126,6 +119,31 @@ async def steer_periodic(
         case _:
             raise InvalidArgument("deed", f"must be pause, resume or run, not {deed!r}")
     return _back(request, "/periodic", said)
+
+
+async def _do(desk: Desk, action: Action, ids: Sequence[int], due: datetime | None) -> ActionResult:
+    match action:
+        case "retry":
+            return await desk.retry(ids)
+        case "cancel":
+            return await desk.cancel(ids)
+        case "abort":
+            return await desk.abort(ids)
+        case "delete":
+            return await desk.delete(ids)
+        case "reschedule":
+            if due is None:
+                raise InvalidArgument("at", "is missing: when it is to be due")
+            return await desk.reschedule(ids, due)
+        case _:
+            assert_never(action)
+
+
+def _ids(texts: Iterable[str]) -> list[int]:
+    ids = [number("id", text) for text in texts]
+    if len(ids) > IDS_MAX:
+        raise InvalidArgument("id", f"may be there {IDS_MAX:,} times at most")
+    return ids
 
 
 def _told(result: ActionResult) -> str:

@@ -20,6 +20,7 @@ FIELDS = (
     "worker_id",
     "deferred_after",
     "deferred_before",
+    "ended_after",
     "text",
     "error",
 )
@@ -37,9 +38,10 @@ def filter_of(fields: Mapping[str, str]) -> JobFilter:
         queue=given.get("queue"),
         task=given.get("task"),
         lock=given.get("lock"),
-        worker_id=_number("worker_id", given.get("worker_id")),
+        worker_id=number("worker_id", given["worker_id"]) if "worker_id" in given else None,
         deferred_after=time_of("deferred_after", given.get("deferred_after")),
         deferred_before=time_of("deferred_before", given.get("deferred_before")),
+        ended_after=time_of("ended_after", given.get("ended_after")),
         text=given.get("text"),
         error=given.get("error"),
     )
@@ -49,7 +51,7 @@ def fields_of(job_filter: JobFilter) -> dict[str, str]:
     """Return the fields that say the same as a filter."""
     values = {name: getattr(job_filter, name) for name in FIELDS}
     return {
-        name: _written(value) if isinstance(value, datetime) else str(value)
+        name: field_of(value) if isinstance(value, datetime) else str(value)
         for name, value in values.items()
         if value is not None
     }
@@ -68,14 +70,13 @@ def time_of(name: str, text: str | None) -> datetime | None:
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
-def _written(at: datetime) -> str:
+def field_of(at: datetime) -> str:
     """Return a time as <input type=datetime-local> takes it, in UTC."""
     return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds")
 
 
-def _number(name: str, text: str | None) -> int | None:
-    if text is None:
-        return None
+def number(name: str, text: str) -> int:
+    """Return a number as a form carries it. Raises `InvalidArgument`."""
     if not text.isascii() or not text.isdigit():
         raise InvalidArgument(name, f"must be a number, not {text!r}")
     return int(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -12,7 +13,8 @@ from starlette.responses import HTMLResponse
 
 from forthwith.web.dependencies import dashboard_of, page_context
 from forthwith.web.pages import libraries, names
-from forthwith.web.pages.words import FILTERS
+from forthwith.web.pages.job_query import field_of
+from forthwith.web.pages.words import FILTERS, shown
 from forthwith.web.paths import base_of
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 _templates = Environment(
     loader=PackageLoader("forthwith.web"),
     autoescape=True,
+    finalize=shown,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
@@ -46,6 +49,18 @@ BAR = (
     Link("/workers", "Workers"),
     Link("/health", "Health"),
 )
+
+
+TITLES = {
+    404: "Not found",
+    409: "Not possible now",
+    422: "That cannot be used",
+    503: "Not available at present",
+}
+"""What a page says instead of the phrase that programs get."""
+AGAIN_S = 5
+SHOWN_MAX = 20_000
+"""Characters of arguments or of a result: a page is got again whenever something has changed."""
 
 
 HTMX = {
@@ -75,6 +90,8 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
             "said": said,
             "libraries": libraries.are_there(),
             "htmx": HTMX,
+            "shown_max": SHOWN_MAX,
+            "hour_ago": field_of(datetime.now(UTC) - timedelta(hours=1)),
             **values,
         },
     )
@@ -91,8 +108,16 @@ def login_page(request: Request, *, target: str, problem: str | None, status: in
 
 def problem_page(request: Request, *, status: int, detail: str) -> HTMLResponse:
     """Return why a page is not shown. Who asks is not known here."""
-    title = HTTPStatus(status).phrase if status in set(HTTPStatus) else "Problem"
-    values = {"base": base_of(request.scope), "status": status, "title": title, "detail": detail}
+    base = base_of(request.scope)
+    phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "Problem"
+    values = {
+        "base": base,
+        "bar": BAR,
+        "here": request.url.path.removeprefix(base),
+        "title": TITLES.get(status, phrase),
+        "detail": detail,
+        "again_s": AGAIN_S if status == 503 and request.method == "GET" else None,
+    }
     return _drawn("problem.html", status, values)
 
 

@@ -7,10 +7,15 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
+from markupsafe import Markup, escape
+
+from forthwith.visible import visible
 from forthwith.web.pages import names
 
 _UNITS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"))
 NOTHING = "–"  # noqa: RUF001 -- a dash, for what is not there
+_JOINERS = "\u200c\u200d"
+"""Some scripts cannot be written without them."""
 
 
 def duration(seconds: float | None) -> str:
@@ -57,10 +62,10 @@ def iso(at: datetime) -> str:
 
 
 def count(number: float | None) -> str:
-    """Return a number with its thousands apart."""
+    """Return a number with its thousands apart, and a tenth if it is small and not whole."""
     if number is None:
         return NOTHING
-    return f"{number:,.1f}" if isinstance(number, float) and number < 100 else f"{number:,.0f}"
+    return f"{number:,.0f}" if number >= 100 or float(number).is_integer() else f"{number:,.1f}"
 
 
 def percent(share: float | None) -> str:
@@ -79,7 +84,22 @@ def as_line(value: Any) -> str:
     return text if len(text) <= 120 else f"{text[:119]}…"
 
 
+def shown(value: Any) -> Any:
+    """Return what a page shows of a value: nothing in a text turns its order round, or is not seen.
+
+    Text that is markup already stays as it is.
+    """
+    is_text = isinstance(value, str) and not isinstance(value, Markup)
+    return visible(value, _JOINERS) if is_text else value
+
+
+def as_block(text: str) -> Markup:
+    """Return a text of several lines, as `shown` but with its line ends."""
+    return escape(visible(text, _JOINERS + "\n\t"))
+
+
 FILTERS = {
+    "as_block": as_block,
     "duration": duration,
     "age": age,
     "exact": exact,

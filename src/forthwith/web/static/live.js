@@ -2,20 +2,28 @@
 // morphs the part that is marked with data-live. Without this, pages are as fresh as when they were loaded.
 "use strict";
 
-const AGES_EVERY_MS = 15000;
+const TICK_MS = 1000;
+const AGES_EVERY_S = 15; // or as often as the page says: data-live-every
 const state = document.querySelector("[data-live-state]");
 const livePart = () => document.querySelector("[data-live]");
-const refresh = () => state.dispatchEvent(new Event("news"));
+let askedAt = Date.now();
+const refresh = () => {
+  askedAt = Date.now();
+  state.dispatchEvent(new Event("news"));
+};
 
-function say(text) {
-  state.textContent = text;
-  state.hidden = !text;
+let shownAt = new Date();
+
+function say(trouble) {
+  state.textContent = trouble && `${trouble} What is shown is of ${shownAt.toISOString().slice(11, 19)} UTC.`;
+  state.hidden = !trouble;
 }
 
-// What somebody types in, selects or is about to press stays as it is.
+// What somebody types in, chooses, selects or is about to press stays as it is: nothing moves below a pointer that
+// is on a button.
 function isInUse(part) {
   const inControl = part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea, button");
-  return inControl || String(document.getSelection()).length > 0;
+  return inControl || part.querySelector("button:hover, summary:hover, input:checked") !== null || String(document.getSelection()).length > 0;
 }
 
 function unlessInUse(event) {
@@ -25,7 +33,10 @@ function unlessInUse(event) {
 
 if (livePart()) {
   for (const moment of ["htmx:before:request", "htmx:before:swap"]) state.addEventListener(moment, unlessInUse);
-  state.addEventListener("htmx:after:swap", () => say(""));
+  state.addEventListener("htmx:after:swap", () => {
+    shownAt = new Date();
+    say("");
+  });
   for (const failure of ["htmx:error", "htmx:response:error"])
     state.addEventListener(failure, () => say("The dashboard does not answer; trying again."));
   const events = new EventSource(state.dataset.liveState);
@@ -34,5 +45,7 @@ if (livePart()) {
   events.addEventListener("error", () => say("Live updates are interrupted; trying again."));
   events.addEventListener("open", () => say(""));
   document.addEventListener("visibilitychange", refresh);
-  setInterval(refresh, AGES_EVERY_MS);
+  setInterval(() => {
+    if (Date.now() - askedAt >= 1000 * (livePart().dataset.liveEvery ?? AGES_EVERY_S)) refresh();
+  }, TICK_MS);
 }
