@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from forthwith.engine import watch
+from forthwith.store.postgres import PostgresStore
 from tests.store.virtual_worker import defer, new_job
 from tests.support.workers import count, run_until_idle, running_worker, status
 
@@ -64,6 +65,37 @@ async def test_swallowed_cancelling_does_not_reach_the_next_job(
         await wait_until(lambda: ended(app, second))
     assert await status(app, first) == "succeeded"
     assert await status(app, second) == "failed"
+
+
+async def test_job_that_was_deferred_while_a_claim_came_back_empty_is_run_before_leaving(
+    app: forthwith.App, monkeypatch: pytest.MonkeyPatch, wait_until: WaitUntil
+) -> None:
+    """A worker without `wait` asks what is left while a job runs; that defers another one, and is over
+    before the answer comes, which knows nothing of it."""
+    asked, ids = asyncio.Event(), []
+
+    @app.task
+    async def second() -> None: ...
+
+    @app.task
+    async def first() -> None:
+        await asked.wait()
+        ids.append(await second.defer_async())
+
+    claim = PostgresStore.claim
+
+    async def slow(self: PostgresStore, *args: Any, **options: Any) -> Any:
+        jobs = await claim(self, *args, **options)
+        if not jobs and not asked.is_set():
+            asked.set()
+            await wait_until(lambda: ended(app, job_id))
+        return jobs
+
+    monkeypatch.setattr(PostgresStore, "claim", slow)
+    job_id = await first.defer_async()
+    await run_until_idle(app, concurrency=2)
+    assert asked.is_set()
+    assert await status(app, ids[0]) == "succeeded"
 
 
 async def test_stream_of_notifications_does_not_keep_a_worker_from_looking(

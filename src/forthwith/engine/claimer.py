@@ -147,7 +147,7 @@ class Claimer:
         size = await self._wait_for_room()
         if self._stopping:
             return
-        asked_s = time.monotonic()
+        asked_s, was_at_work = time.monotonic(), self._is_at_work
         jobs = await self._claim(size)
         self._fruitless = 0 if jobs else self._fruitless + 1
         if jobs:
@@ -157,7 +157,7 @@ class Claimer:
             self._take_in(jobs, asked_s)
             await self._stay_quiet()
         elif not self._stopping:
-            await self._rest()
+            await self._rest(was_at_work=was_at_work)
 
     async def _wait_for_room(self) -> int:
         """Wait until the buffer wants jobs; return how many."""
@@ -265,12 +265,19 @@ class Claimer:
         self._buffer.put(jobs)
         self._wake_up()
 
-    async def _rest(self) -> None:
-        """There is nothing to claim: leave, if the worker does not wait; else sleep until woken."""
+    @property
+    def _is_at_work(self) -> bool:
+        return bool(self._runners.running or len(self._buffer) or self._completer.backlog)
+
+    async def _rest(self, *, was_at_work: bool) -> None:
+        """There is nothing to claim: leave, if the worker does not wait; else sleep until woken.
+
+        A job that was at work when the claim was asked for may have deferred others since, and be over.
+        """
         if not self._wait:
-            if self._runners.running or len(self._buffer) or self._completer.backlog:
+            if self._is_at_work:
                 await self._completer.settled()  # what runs may still bring back a retry
-            elif not self._hint.is_set():
+            elif not (was_at_work or self._hint.is_set()):
                 self._on_caught_up()
                 self._stopping = True
             return
