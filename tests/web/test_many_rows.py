@@ -106,3 +106,12 @@ async def test_queues_that_nobody_listens_to_leave_room_for_the_rest(
         page.text.count("No worker listens to queue") == 11
     )  # one of them in what the last line says
     assert f"{MANY - 10} more of the kind no-listener" in page.text
+
+
+async def test_empty_database_is_told_as_what_it_is(client: httpx.AsyncClient) -> None:
+    jobs = await read(client, "/jobs")
+    assert "There is no job yet." in jobs.text
+    health = await read(client, "/health")
+    assert "Nothing is wrong" in health.text
+    assert "workers live" not in health.text  # there are none
+    assert "No worker is registered." in (await read(client, "/workers")).text
