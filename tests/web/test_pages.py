@@ -166,6 +166,8 @@ async def test_jobs_are_filtered_and_paged(
 
     page = await read(client, f"/jobs?{urlencode({'queue': QUEUE, 'status': 'failed'})}")
     assert shown(page) == {str(ids["failed"])}
+    [charts] = {str(link["href"]) for link in page.all("a") if "/queues?" in str(link.get("href"))}
+    assert f"Queue {visible(QUEUE)}" in (await read(client, charts)).text
     assert shown(await read(client, "/jobs?status=&queue=&text=grace")) == {str(ids["cancelled"])}
     assert "No job fits" in (await read(client, "/jobs?queue=nobody")).text
     overview = await read(client, "/")
