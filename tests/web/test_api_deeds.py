@@ -53,6 +53,23 @@ async def test_single_jobs_are_steered(client: httpx.AsyncClient, ids: dict[str,
     assert await do("reschedule", "ready", at="2030-01-01T00:00:00") == (422, "todo")
 
 
+async def test_jobs_that_are_named_are_previewed_too(
+    client: httpx.AsyncClient, ids: dict[str, int]
+) -> None:
+    named = [ids["failed"], ids["scheduled"], 999_999]
+    asked = {"action": "retry", "ids": named}
+    preview = (await client.post("/api/actions/preview", json=asked)).json()
+    assert (preview["count"], preview["is_exact"]) == (1, True)
+    assert [job["id"] for job in preview["sample"]] == [ids["failed"]]
+    assert SECRET not in str(preview)
+    assert {skipped["count"] for skipped in preview["skipped"]} == {1}
+    for neither in ({"action": "retry"}, {**asked, "filter": {}}):
+        answer = await client.post("/api/actions/preview", json=neither)
+        assert (answer.status_code, "either" in answer.text) == (422, True)
+    done = (await client.post("/api/actions/apply", json=asked)).json()
+    assert (done["done"], done["skipped"]) == (preview["count"], preview["skipped"])
+
+
 async def test_many_jobs_are_steered_after_a_preview(client: httpx.AsyncClient) -> None:
     meant = {"action": "cancel", "filter": {"queue": QUEUE}}
 

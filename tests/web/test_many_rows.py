@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from forthwith.operations.search import FIRST_LOOK
 from forthwith.web.pages.chosen import OVERVIEW_ROWS_MAX, ROWS_MAX
 from tests.store.conftest import make_worker, worker
 from tests.web.test_pages import Reader, read
@@ -12,6 +13,7 @@ from tests.web.test_pages import Reader, read
 if TYPE_CHECKING:
     import httpx
     import psycopg
+    import pytest
 
     import forthwith
 
@@ -106,3 +108,49 @@ async def test_queues_that_nobody_listens_to_leave_room_for_the_rest(
         page.text.count("No worker listens to queue") == 11
     )  # one of them in what the last line says
     assert f"{MANY - 10} more of the kind no-listener" in page.text
+
+
+async def test_empty_database_is_told_as_what_it_is(client: httpx.AsyncClient) -> None:
+    jobs = await read(client, "/jobs")
+    assert "There is no job yet." in jobs.text
+    health = await read(client, "/health")
+    assert "Nothing is wrong" in health.text
+    assert "workers live" not in health.text  # there are none
+    assert "No worker is registered." in (await read(client, "/workers")).text
+
+
+async def test_preview_that_could_not_count_all_says_how_to_take_them(
+    client: httpx.AsyncClient,
+    connection: psycopg.AsyncConnection[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await connection.execute(FILL, [2 * FIRST_LOOK])
+    path = "/actions?action=cancel&status=todo"
+    page = await read(client, path)
+    assert "Raise the number" not in page.text
+    assert page.fields("/actions")["expected_max"] == str(2 * FIRST_LOOK + 3)
+    assert (await read(client, "/actions?action=cancel&queue=nobody")).all("form") == []
+    monkeypatch.setattr("forthwith.operations.actions.PREVIEW_TIME_MAX_S", 0.0)
+    page = await read(client, path)
+    assert "Raise the number to take those, too." in page.text
+    fields = page.fields("/actions")
+    assert int(fields["expected_max"]) < 2 * FIRST_LOOK
+    done = await client.post("/actions", data={**fields, "expected_max": "1000000"})
+    assert f"{2 * FIRST_LOOK + 3:,} jobs cancelled." in (await client.get("/jobs")).text
+    assert done.status_code == 303
+
+
+async def test_what_is_too_rare_to_be_found_in_a_moment_can_be_acted_on_all_the_same(
+    client: httpx.AsyncClient,
+    connection: psycopg.AsyncConnection[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await connection.execute(
+        "insert into forthwith.job (queue, task, args, state) values ('rare', 'work', '{}', 'ready')"
+    )
+    await connection.execute(FILL, [2 * FIRST_LOOK])
+    monkeypatch.setattr("forthwith.operations.actions.PREVIEW_TIME_MAX_S", 0.0)
+    page = await read(client, "/actions?action=cancel&task=work")
+    assert "0+ of them would be cancelled" in " ".join(page.text.split())
+    await client.post("/actions", data=page.fields("/actions"))
+    assert "1 job cancelled." in (await client.get("/jobs")).text

@@ -12,6 +12,7 @@ import pytest
 from forthwith.visible import visible
 from forthwith.web.notices import Notices
 from forthwith.web.pages import names
+from tests.store.conftest import make_worker, worker
 from tests.web.conftest import HASH, client_of
 from tests.web.populated import FAR, HOSTILE, LOCK, QUEUE, SECRET, TASK, app_of, populate
 
@@ -19,10 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     import httpx
+    import psycopg
 
     import forthwith
     from forthwith.web.asgi import Dashboard
+    from tests.store.virtual_worker import VirtualWorker
 
+__all__ = ["make_worker", "worker"]  # fixtures of the tests of the SQL
 PATHS = (
     "/",
     "/jobs",
@@ -162,6 +166,8 @@ async def test_jobs_are_filtered_and_paged(
 
     page = await read(client, f"/jobs?{urlencode({'queue': QUEUE, 'status': 'failed'})}")
     assert shown(page) == {str(ids["failed"])}
+    [charts] = {str(link["href"]) for link in page.all("a") if "/queues?" in str(link.get("href"))}
+    assert f"Queue {visible(QUEUE)}" in (await read(client, charts)).text
     assert shown(await read(client, "/jobs?status=&queue=&text=grace")) == {str(ids["cancelled"])}
     assert "No job fits" in (await read(client, "/jobs?queue=nobody")).text
     overview = await read(client, "/")
@@ -234,6 +240,25 @@ async def test_many_jobs_are_steered_as_the_preview_says(
     assert "2 jobs cancelled." in page.text
     assert await status(client, ids["ready"]) == "cancelled"
     assert await status(client, ids["scheduled"]) == "todo"  # of another queue
+
+
+async def test_worker_leads_to_what_it_runs(
+    client: httpx.AsyncClient,
+    ids: dict[str, int],
+    worker: VirtualWorker,
+    connection: psycopg.AsyncConnection[Any],
+) -> None:
+    [claimed] = await worker.claim(1)
+    await connection.execute("update forthwith.worker set running = 1")
+    for path in ("/", "/workers"):
+        page = await read(client, path)
+        [running] = {
+            str(link["href"]) for link in page.all("a") if "worker_id=" in str(link.get("href"))
+        }
+        jobs = await read(client, running)
+        assert f"/jobs/{claimed.id}" in {link.get("href") for link in jobs.all("a")}
+        assert f"/jobs/{ids['succeeded']}" not in {link.get("href") for link in jobs.all("a")}
+        assert "Worker" in jobs.text
 
 
 async def test_preview_keeps_a_text_that_is_looked_for_as_it_is(

@@ -34,10 +34,13 @@ FLAGS = (
     "--disable-sync",
 )
 PATIENCE_MS = 30_000
-# Told of news until something is about to ask for the page.
-IS_REFRESH_REFUSED = """() => new Promise((resolve) => {
+# Told of news until something is about to ask for the page, while the pointer moves where it is, or rests.
+IS_REFRESH_REFUSED = """(pointer) => new Promise((resolve) => {
   const state = document.querySelector("[data-live-state]");
-  const telling = setInterval(() => state.dispatchEvent(new Event("news")), 50);
+  const telling = setInterval(() => {
+    if (pointer === "moves") dispatchEvent(new Event("pointermove"));
+    state.dispatchEvent(new Event("news"));
+  }, 50);
   state.addEventListener("htmx:before:request", (event) => {
     clearInterval(telling);
     resolve(event.defaultPrevented);
@@ -155,7 +158,7 @@ async def test_jobs_are_chosen_and_cancelled_by_hand(
         await page.get_by_label(f"Choose job {ids[name]}", exact=True).check()
     await page.get_by_label("Action").select_option("cancel")
     if javascript:
-        assert await page.evaluate(IS_REFRESH_REFUSED)  # what is chosen stays so
+        assert await page.evaluate(IS_REFRESH_REFUSED, "rests")  # what is chosen stays so
     await page.get_by_role("button", name="Show what it would touch").click()
     await expect(page.get_by_text("3 jobs that you chose.")).to_be_visible()
     await expect(page.get_by_text("2 of them would be cancelled.")).to_be_visible()
@@ -206,15 +209,38 @@ async def test_what_can_be_done_to_a_job_follows_what_becomes_of_it(
     await expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
 
 
-async def test_nothing_moves_below_a_pointer_that_is_on_a_button(
+async def test_nothing_moves_below_a_pointer_that_has_come_to_a_button(
     open_page: Callable[..., object],
 ) -> None:
     page = await open_page()  # type: ignore[misc]
+    await page.clock.install()
     await page.goto("/queues")
     await page.get_by_role("button", name="Pause fine").hover()
-    assert await page.evaluate(IS_REFRESH_REFUSED)
+    assert await page.evaluate(IS_REFRESH_REFUSED, "moves")
+    await page.clock.fast_forward(10_000)
+    assert not await page.evaluate(IS_REFRESH_REFUSED, "rests there")
     await page.mouse.move(0, 0)
-    assert not await page.evaluate(IS_REFRESH_REFUSED)
+    assert not await page.evaluate(IS_REFRESH_REFUSED, "moves")
+
+
+async def test_page_that_waits_while_something_is_chosen_says_how_old_it_is(
+    open_page: Callable[..., object], ids: dict[str, int]
+) -> None:
+    page = await open_page()  # type: ignore[misc]
+    await page.clock.install()
+    await page.goto("/jobs")
+    choice = page.get_by_label(f"Choose job {ids['ready']}", exact=True)
+    await choice.check()
+    waits = page.get_by_text("Live updates wait while you choose, type or select here.")
+    assert await page.evaluate(IS_REFRESH_REFUSED, "rests")
+    await expect(waits).to_be_hidden()
+    await page.clock.fast_forward(40_000)
+    assert await page.evaluate(IS_REFRESH_REFUSED, "rests")
+    await expect(waits).to_be_visible()
+    await choice.uncheck()
+    await page.get_by_role("heading", level=1).click()
+    assert not await page.evaluate(IS_REFRESH_REFUSED, "rests")
+    await expect(waits).to_be_hidden()
 
 
 async def test_job_leads_to_the_one_that_it_waits_for(

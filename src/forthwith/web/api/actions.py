@@ -11,12 +11,18 @@ from forthwith.web.api.documents import document_of
 from forthwith.web.api.requests import ApplyBody, PreviewBody
 from forthwith.web.dependencies import AtDesk
 
+ONE_OF_TWO = "pass either `filter` or `ids`"
+
 router = APIRouter(prefix="/actions", tags=["actions"])
 
 
 @router.post("/preview", response_model=document_of(operations.Preview))
 async def preview(desk: AtDesk, body: PreviewBody) -> Any:
-    """Say what an action would do to the jobs of a filter. Nothing is changed."""
+    """Say what an action would do to the jobs of `ids`, or to those of `filter`. Nothing is changed."""
+    if body.ids is not None and body.filter is None:
+        return await desk.preview_of(body.action, body.ids)
+    if body.filter is None or body.ids is not None:
+        raise InvalidArgument("filter", ONE_OF_TWO)
     return await desk.preview(body.action, body.filter.filter())
 
 
@@ -29,7 +35,7 @@ async def apply(desk: AtDesk, body: ApplyBody) -> Any:
     if (body.action == "reschedule") != (body.at is not None):
         raise InvalidArgument("at", "goes with `reschedule`, and with nothing else")
     if (body.ids is None) == (body.filter is None):
-        raise InvalidArgument("filter", "pass either `filter` or `ids`")
+        raise InvalidArgument("filter", ONE_OF_TWO)
     if body.ids is not None:
         return await _apply_to(desk, body, body.ids)
     if body.filter is None or body.expected_max is None:

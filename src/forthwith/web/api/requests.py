@@ -106,10 +106,11 @@ class Periodic(Body):
 
 
 class PreviewBody(Body):
-    """What would be done to which jobs."""
+    """What would be done to which jobs: those of a filter, or those of these ids."""
 
     action: Action
-    filter: FilterBody
+    filter: FilterBody | None = None
+    ids: Annotated[list[Id], Field(min_length=1, max_length=IDS_MAX)] | None = None
 
 
 class ApplyBody(Body):

@@ -4,6 +4,7 @@
 
 const TICK_MS = 1000;
 const AGES_EVERY_S = 15; // or as often as the page says: data-live-every
+const OLD_MS = 30000;
 const state = document.querySelector("[data-live-state]");
 const livePart = () => document.querySelector("[data-live]");
 let askedAt = Date.now();
@@ -19,16 +20,24 @@ function say(trouble) {
   state.hidden = !trouble;
 }
 
-// What somebody types in, chooses, selects or is about to press stays as it is: nothing moves below a pointer that
-// is on a button.
+let movedAt = 0;
+addEventListener("pointermove", () => (movedAt = Date.now()), { passive: true });
+
+// Whether the pointer has just come to a button: nothing may move below it. If it rests there, the page goes on.
+const isAboutToPress = (part) => Date.now() - movedAt < 3000 && part.querySelector("button:hover, summary:hover") !== null;
+
+// What somebody types in, chooses, selects or is about to press stays as it is.
 function isInUse(part) {
   const inControl = part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea, button");
-  return inControl || part.querySelector("button:hover, summary:hover, input:checked") !== null || String(document.getSelection()).length > 0;
+  const isChosen = part.querySelector("input:checked") !== null;
+  return inControl || isChosen || isAboutToPress(part) || String(document.getSelection()).length > 0;
 }
 
 function unlessInUse(event) {
   const isPage = !event.detail.tasks || event.detail.tasks.some((task) => task.fragment.querySelector("[data-live]"));
-  if (document.hidden || !isPage || isInUse(livePart())) event.preventDefault();
+  const isUsed = isInUse(livePart());
+  if (document.hidden || !isPage || isUsed) event.preventDefault();
+  if (isUsed && Date.now() - shownAt > OLD_MS) say("Live updates wait while you choose, type or select here.");
 }
 
 if (livePart()) {
