@@ -58,7 +58,7 @@ async def log_out(request: Request) -> Response:
     """End the session in this browser."""
     _gate(request)
     response = RedirectResponse(f"{base_of(request.scope)}/login", 303)
-    response.delete_cookie(COOKIE, path=_cookie_path(request), httponly=True, samesite="strict")
+    response.delete_cookie(COOKIE, path=_cookie_path(request), httponly=True, samesite="lax")
     return response
 
 
@@ -95,7 +95,7 @@ def _set_cookie(request: Request, response: Response, cookie: str) -> None:
         path=_cookie_path(request),
         secure=request.url.scheme == "https",
         httponly=True,
-        samesite="strict",
+        samesite="lax",  # a link from a pager leads in; what changes anything is asked for its origin
     )
 
 
