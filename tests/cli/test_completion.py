@@ -12,7 +12,10 @@ import forthwith
 from forthwith.cli import completion as names
 from forthwith.cli.group import cli
 from forthwith.cli.program import run
+from forthwith.operations import Desk
 from tests.cli.populate import defer_many
+from tests.support.waiting import wait_until
+from tests.support.workers import running_worker
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +28,12 @@ def completed(*words: str) -> list[str]:
     completion = BashComplete(cli, {}, "forthwith", "_FORTHWITH_COMPLETE")
     *before, begun = words
     return [item.value for item in completion.get_completions(before, begun)]
+
+
+async def known_periodic_tasks(app: forthwith.App) -> list[str]:
+    """Return those that workers have told of."""
+    async with Desk(app) as desk:
+        return [each.task for each in await desk.periodic()]
 
 
 @pytest.fixture
@@ -78,9 +87,9 @@ async def test_periodic_tasks_are_completed_once_a_worker_has_told_of_them(
     @app.task(name="nightly")
     async def nightly(timestamp: int) -> None: ...
 
-    async with app.open_async():
-        await app.run_worker_async(wait=False, install_signal_handlers=False, listen_notify=False)
-    assert await asyncio.to_thread(completed, "periodic", "pause", "ni") == ["nightly"]
+    async with app.open_async(), running_worker(app):
+        await wait_until(lambda: known_periodic_tasks(app))
+        assert await asyncio.to_thread(completed, "periodic", "pause", "ni") == ["nightly"]
 
 
 @pytest.mark.usefixtures("patient")

@@ -435,8 +435,12 @@ async def test_a_connection_that_commits_by_itself_is_refused(
 
 async def test_other_drivers_are_refused(refusal: Any) -> None:
     def work(context: forthwith.JobContext) -> None:
-        with orm.Session(sqlalchemy.create_engine("sqlite://")) as session:
-            context.complete_in(session)
+        engine = sqlalchemy.create_engine("sqlite://")
+        try:
+            with orm.Session(engine) as session:
+                context.complete_in(session)
+        finally:
+            engine.dispose()
 
     assert "postgresql+psycopg" in str(await refusal(work))
 

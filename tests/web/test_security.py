@@ -199,7 +199,9 @@ async def test_programs_without_login_are_told_so(logins: Dashboard) -> None:
         assert (await client.post("/api/queues/mail/pause")).status_code == 401
 
 
-async def test_session_cookie_comes_with_links_from_elsewhere_and_nothing_else(logins: Dashboard) -> None:
+async def test_session_cookie_comes_with_links_from_elsewhere_and_nothing_else(
+    logins: Dashboard,
+) -> None:
     async with client_of(logins) as plain, client_of(logins, base_url="https://jobs") as tls:
         cookies = [
             (await client.post("/login", data=LOGIN)).headers["set-cookie"]
