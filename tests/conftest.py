@@ -101,7 +101,7 @@ def database_url(databases: Databases) -> Iterator[str]:
     """The URL of a database of the test's own, with the schema; it is dropped afterwards."""
     name, url = databases.create_clone()
     yield url
-    databases.drop_aside(name)
+    databases.drop(name)
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def empty_database_url(databases: Databases) -> Iterator[str]:
     """The URL of a database of the test's own, without the schema; it is dropped afterwards."""
     name, url = databases.create_empty()
     yield url
-    databases.drop_aside(name)
+    databases.drop(name)
 
 
 @pytest.fixture

@@ -6,8 +6,6 @@ import asyncio
 import hashlib
 import os
 import time
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from itertools import count
 from typing import TYPE_CHECKING
@@ -21,15 +19,9 @@ from tests.support.waiting import wait_until_sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from concurrent.futures import Future
-    from typing import LiteralString
 
-AHEAD = 2
-"""How many clones are made in advance."""
 CLONE_PREFIX = "test_clone_"
 TEMPLATE_PREFIX = "test_template_"
-CREATE = "create database {} template {}"
-DROP = "drop database if exists {} with (force)"
 DAY = "select to_char(now() at time zone 'utc', 'YYYYMMDD')"
 LEFT_OF_THE_DAY_S = 60.0
 LEFT_OF_THE_DAY = """
@@ -41,13 +33,10 @@ TEMPLATE_LOCK = 0x7E57
 
 
 class Databases:
-    """Makes and drops this process's test databases.
+    """Makes and drops this process's test databases, over one connection to the server.
 
     `database_url` gives the URL of the server's database of a given name; `maintenance_url` is that
     of a database that exists.
-
-    To make one and to drop it takes a good part of a second where others are at it too, and most tests
-    need one. So the next ones are made, and those that were, dropped, in a thread beside the tests.
     """
 
     def __init__(self, maintenance_url: str, database_url: Callable[[str], str]) -> None:
@@ -55,49 +44,24 @@ class Databases:
         self._connection = psycopg.connect(maintenance_url, autocommit=True)
         self._numbers = count(1)
         self._template = ""
-        self._aside = psycopg.connect(maintenance_url, autocommit=True)
-        self._thread = ThreadPoolExecutor(1, "databases")
-        self._ahead: deque[tuple[str, Future[None]]] = deque()
-        self._drops: deque[Future[None]] = deque()
 
     def close(self) -> None:
-        """Drop what was made in advance or shall be dropped, and disconnect."""
-        try:
-            self._drop_ahead()
-            while self._drops:
-                self._drops.popleft().result()
-        finally:
-            self._thread.shutdown()
-            self._aside.close()
-            self._connection.close()
+        """Disconnect."""
+        self._connection.close()
 
     def create_clone(self) -> tuple[str, str]:
         """Create a database with the schema; return its name and its URL."""
         if not self._template.endswith(self._day()):
-            self._drop_ahead()
             self._template = self._ensure_template()
-            name = self._create(template=self._template)  # it may be the only one
-        else:
-            self._make_ahead()
-            name, made = self._ahead.popleft()
-            made.result()
-            self._make_ahead()
-        return name, self._database_url(name)
+        return self._create(template=self._template)
 
     def create_empty(self) -> tuple[str, str]:
         """Create a database without the schema; return its name and its URL."""
-        name = self._create(template="template1")
-        return name, self._database_url(name)
+        return self._create(template="template1")
 
     def drop(self, name: str) -> None:
         """Drop a database, whoever is still connected to it."""
-        self._run(DROP, name)
-
-    def drop_aside(self, name: str) -> None:
-        """Have it dropped soon. An error is raised by a later call of this, or by close()."""
-        self._drops.append(self._thread.submit(_run, self._aside, DROP, name))
-        while self._drops and self._drops[0].done():
-            self._drops.popleft().result()
+        self._run("drop database if exists {} with (force)", name)
 
     def backends(self, url: str) -> int:
         """Return how many connections there are to the database of `url`."""
@@ -129,25 +93,10 @@ class Databases:
             if not _is_alive(int(name.removeprefix(CLONE_PREFIX).split("_")[0])):
                 self.drop(name)
 
-    def _create(self, template: str) -> str:
-        name = self._new_name()
-        self._run(CREATE, name, template)
-        return name
-
-    def _make_ahead(self) -> None:
-        while len(self._ahead) < AHEAD:
-            name = self._new_name()
-            made = self._thread.submit(_run, self._aside, CREATE, name, self._template)
-            self._ahead.append((name, made))
-
-    def _drop_ahead(self) -> None:
-        while self._ahead:
-            name, made = self._ahead.popleft()
-            if not made.cancel():
-                self.drop_aside(name)
-
-    def _new_name(self) -> str:
-        return f"{CLONE_PREFIX}{os.getpid()}_{next(self._numbers)}"
+    def _create(self, template: str) -> tuple[str, str]:
+        name = f"{CLONE_PREFIX}{os.getpid()}_{next(self._numbers)}"
+        self._run("create database {} template {}", name, template)
+        return name, self._database_url(name)
 
     def _ensure_template(self) -> str:
         """Return the name of the template for these migrations on this day, built unless it is there.
@@ -176,12 +125,9 @@ class Databases:
         query = "select from pg_database where datname = %s"
         return self._connection.execute(query, [name]).rowcount == 1
 
-    def _run(self, statement: LiteralString, *names: str) -> None:
-        _run(self._connection, statement, *names)
-
-
-def _run(connection: psycopg.Connection, statement: LiteralString, *names: str) -> None:
-    connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+    def _run(self, statement: str, *names: str) -> None:
+        query = sql.SQL(statement).format(*map(sql.Identifier, names))
+        self._connection.execute(query)
 
 
 def migrate(url: str) -> None:

@@ -22,8 +22,7 @@ def spread_directories(parent: Path) -> None:
 
     Without a journal, ext4 takes no inode again that was freed within the last minutes. Looking for
     another one in the same part of the disk, where databases of 330 files are dropped and made all
-    the time, took three quarters of what it takes to make a database, and a third of the processors'
-    time in a run of all tests.
+    the time, took three quarters of what it takes to make a database.
     """
     if sys.platform != "linux":
         return
