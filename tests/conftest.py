@@ -104,6 +104,18 @@ def database_url(databases: Databases) -> Iterator[str]:
     databases.drop(name)
 
 
+@pytest.fixture(scope="module")
+def module_database_url(databases: Databases) -> Iterator[str]:
+    """The URL of a database for a module's tests, with the schema.
+
+    For tests that change nothing in it, or each something of its own. A module whose tests all use it
+    returns it from a `database_url` of its own.
+    """
+    name, url = databases.create_clone()
+    yield url
+    databases.drop(name)
+
+
 @pytest.fixture
 def empty_database_url(databases: Databases) -> Iterator[str]:
     """The URL of a database of the test's own, without the schema; it is dropped afterwards."""

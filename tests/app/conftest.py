@@ -11,16 +11,6 @@ from tests.app.relay import Relay, running_relay
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support.databases import Databases
-
-
-@pytest.fixture(scope="module")
-def module_database_url(databases: Databases) -> Iterator[str]:
-    """The URL of a database for a module's tests."""
-    name, url = databases.create_clone()
-    yield url
-    databases.drop(name)
-
 
 @pytest.fixture(scope="module")
 def relay(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:

@@ -5,12 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
 from tests.cli.command_line import CommandLine, Ran, command
 from tests.support.waiting import wait_until_sync
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.databases import Databases
 
 ON_A_BARE_DATABASE = [
     ["jobs"],
@@ -21,6 +27,22 @@ ON_A_BARE_DATABASE = [
     ["retry", "1"],
     ["defer", "--unknown", "task"],
 ]
+
+
+@pytest.fixture(scope="module")
+def bare_url(databases: Databases) -> Iterator[str]:
+    """The URL of a database without the schema, in which nobody makes one."""
+    name, url = databases.create_empty()
+    yield url
+    databases.drop(name)
+
+
+@pytest.fixture(scope="module")
+def newer_url(module_database_url: str) -> str:
+    """The URL of a database that a newer version has migrated."""
+    with psycopg.connect(module_database_url) as connection:
+        connection.execute("insert into forthwith.migration (name, checksum) values ('9999', '')")
+    return module_database_url
 
 
 def assert_short(ran: Ran) -> None:
@@ -44,16 +66,16 @@ def test_a_worker_without_its_database_exits_with_4(plain: CommandLine) -> None:
 
 @pytest.mark.parametrize("arguments", ON_A_BARE_DATABASE)
 def test_a_missing_schema_exits_with_5_and_names_the_command(
-    empty_cli: CommandLine, arguments: list[str]
+    plain: CommandLine, bare_url: str, arguments: list[str]
 ) -> None:
-    ran = empty_cli.run(*arguments)
+    ran = plain.run(*arguments, FORTHWITH_DATABASE_URL=bare_url)
     assert ran.code == 5, ran
     assert_short(ran)
     assert "forthwith migrate" in ran.stderr
 
 
-def test_a_worker_without_the_schema_exits_with_5(empty_cli: CommandLine) -> None:
-    ran = empty_cli.run("--app", "shop:app", "worker")
+def test_a_worker_without_the_schema_exits_with_5(plain: CommandLine, bare_url: str) -> None:
+    ran = plain.run("--app", "shop:app", "worker", FORTHWITH_DATABASE_URL=bare_url)
     assert ran.code == 5, ran
     assert "forthwith migrate" in ran.stderr
 
@@ -63,11 +85,9 @@ def test_a_worker_without_the_schema_exits_with_5(empty_cli: CommandLine) -> Non
     [*ON_A_BARE_DATABASE, ["migrate"], ["migrate", "--check"], ["--app", "shop:app", "worker"]],
 )
 def test_a_schema_of_a_newer_version_exits_with_5(
-    forthwith_cli: CommandLine, database_url: str, arguments: list[str]
+    plain: CommandLine, newer_url: str, arguments: list[str]
 ) -> None:
-    with psycopg.connect(database_url) as connection:
-        connection.execute("insert into forthwith.migration (name, checksum) values ('9999', '')")
-    ran = forthwith_cli.run(*arguments)
+    ran = plain.run(*arguments, FORTHWITH_DATABASE_URL=newer_url)
     assert ran.code == 5, ran
     assert "upgrade forthwith" in ran.stderr
 
@@ -95,8 +115,11 @@ def test_an_app_without_a_database_says_so(plain: CommandLine) -> None:
     assert_short(ran)
 
 
-def test_several_workers_without_the_schema_give_up_with_5(empty_cli: CommandLine) -> None:
-    ran = empty_cli.run("--app", "shop:app", "worker", "--processes", "2")
+def test_several_workers_without_the_schema_give_up_with_5(
+    plain: CommandLine, bare_url: str
+) -> None:
+    arguments = ("--app", "shop:app", "worker", "--processes", "2")
+    ran = plain.run(*arguments, FORTHWITH_DATABASE_URL=bare_url)
     assert ran.code == 5, ran
 
 

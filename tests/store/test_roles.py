@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import logging
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -41,6 +42,24 @@ def roles(database_url: str) -> Iterator[Roles]:
 def fresh_roles(empty_database_url: str) -> Iterator[Roles]:
     """Roles of the test's database that has no schema."""
     yield from roles_of(empty_database_url)
+
+
+@pytest.fixture(scope="module")
+def urls_of_roles(module_database_url: str) -> Iterator[dict[Right, str]]:
+    """The URL of a role for each right, for tests in which it is refused what it tries.
+
+    They share a database with a job and a lock in it.
+    """
+
+    async def prepare(roles: Roles) -> dict[Right, str]:
+        app = forthwith.App(module_database_url)
+        async with app.open_async():
+            await app.configure_task("work", queueing_lock="Q").defer_async(to=SECRET)
+        rights: tuple[Right, ...] = ("defer", "work")
+        return {right: roles.url(await roles.create_granted(right)) for right in rights}
+
+    with contextmanager(roles_of)(module_database_url) as roles:
+        yield asyncio.run(prepare(roles))
 
 
 async def connect(url: str) -> Connection:
@@ -135,11 +154,9 @@ class TestWhoMayOnlyDefer:
         ],
     )
     async def test_can_do_nothing_else(
-        self, roles: Roles, app: forthwith.App, statement: str
+        self, urls_of_roles: dict[Right, str], statement: str
     ) -> None:
-        await app.configure_task("work", queueing_lock="Q").defer_async(to=SECRET)
-        role = await roles.create_granted("defer")
-        async with await connect(roles.url(role)) as theirs:
+        async with await connect(urls_of_roles["defer"]) as theirs:
             with pytest.raises(errors.InsufficientPrivilege):
                 await theirs.execute(statement.encode())
 
@@ -367,9 +384,10 @@ class TestWhoMayOnlyWork:
             "drop schema forthwith cascade",
         ],
     )
-    async def test_cannot_change_the_schema(self, roles: Roles, statement: str) -> None:
-        role = await roles.create_granted("work")
-        async with await connect(roles.url(role)) as theirs:
+    async def test_cannot_change_the_schema(
+        self, urls_of_roles: dict[Right, str], statement: str
+    ) -> None:
+        async with await connect(urls_of_roles["work"]) as theirs:
             with pytest.raises(errors.InsufficientPrivilege):
                 await theirs.execute(statement.encode())
 

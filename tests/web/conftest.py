@@ -11,10 +11,9 @@ import forthwith
 from forthwith.web import dashboard
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
 
     from forthwith.web.asgi import Dashboard
-    from tests.support.databases import Databases
 
 # Of "correct horse": a cheap one, and always the same, for it is in the names of tests.
 HASH = "scrypt.1.8.1.MDEyMzQ1Njc4OWFiY2RlZg.i72ACQO5TM8Kytco55dBeRZj8nZEvu8KQilylloNY34"
@@ -27,14 +26,6 @@ def client_of(asgi: Any, **options: Any) -> httpx.AsyncClient:
     headers = {**HERE, **options.pop("headers", {})}
     options.setdefault("base_url", "http://localhost:8090")
     return httpx.AsyncClient(transport=transport, headers=headers, **options)
-
-
-@pytest.fixture(scope="module")
-def module_database_url(databases: Databases) -> Iterator[str]:
-    """The URL of a database for a module's tests: to be returned by a `database_url` of its own."""
-    name, url = databases.create_clone()
-    yield url
-    databases.drop(name)
 
 
 @pytest.fixture
