@@ -6,6 +6,7 @@ import asyncio
 import re
 import signal
 import statistics
+import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -225,7 +226,7 @@ async def test_forked_process_that_outlives_a_killed_worker_does_not_delay_its_r
     victim = lab.start_worker()
     await wait_until(lambda: lab.starts(job_id))
     await lab.wait_ready(lab.start_worker())
-    await asyncio.sleep(0.2)  # the child forks right after its start was noted
+    await wait_until(lambda: has_child_in_a_session_of_its_own(victim.pid))
     victim.kill()
     await wait_until(lambda: len(lab.starts(job_id)) == 2, RUN_AGAIN_WITHIN_S + MACHINE_SLACK_S)
     verdict = await lab.settle()
@@ -421,6 +422,13 @@ async def state(lab: Lab, job_id: int) -> tuple[str, int, int]:
 async def has_ended(lab: Lab, job_id: int) -> bool:
     """Whether the job is in history."""
     return (await state(lab, job_id))[0] not in ("todo", "doing")
+
+
+def has_child_in_a_session_of_its_own(pid: int) -> bool:
+    """Whether the process has one, which is not killed with its group."""
+    listed = subprocess.run(["ps", "-eo", "ppid=,stat="], stdout=subprocess.PIPE, text=True)
+    lines = map(str.split, listed.stdout.splitlines())
+    return any((parent, "s" in state) == (str(pid), True) for parent, state in lines)
 
 
 def first_dead(workers: list[LabWorker]) -> LabWorker | None:
