@@ -5,7 +5,7 @@ from __future__ import annotations
 HORIZON_S = 0.04
 HORIZON_MAX_S = 0.5
 CLAIMS_AHEAD = 3
-AHEAD_MAX = 4000
+AHEAD_MAX = 8000
 
 
 class Pace:
