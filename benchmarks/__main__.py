@@ -7,7 +7,6 @@ import contextlib
 import signal
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ from rich.table import Table as RichTable
 from benchmarks import child, conditions, environment, goals, table
 from benchmarks.backends import Backends
 from benchmarks.errors import RunError, SetUpError
-from benchmarks.results import PeerResult, Result, Run
+from benchmarks.results import PeerResult, Result, Run, fresh_file
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.scenarios.commands import SHORT_TIMEOUT_S
 from benchmarks.scenarios.contender import Contender
@@ -69,7 +68,7 @@ if not console.is_terminal:
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Where the raw result goes.  [default: benchmarks/results/<date>-<commit>.json]",
+    help="Where the raw result goes.  [default: benchmarks/results/<date>-<commit>.json, or the next -2, -3]",
 )
 def main(
     quick: bool,
@@ -132,7 +131,7 @@ async def _measure(
     read = conditions.read(backends.server, plan.concurrency, plan.batch_size, rounds)
     read["mode"] = plan.mode
     result = Result(read, [], [])
-    path = output or RESULTS / _file_name(result)
+    path = output or fresh_file(RESULTS, read["commit"])
     _show_conditions(read)
     contenders = [found for name in peers if (found := await _contender(name, backends, result))]
     for scenario, times in rounds_of.items():
@@ -221,10 +220,6 @@ def _show(result: Result, path: Path) -> None:
 
 def _joined(values: dict[str, str]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
-
-
-def _file_name(result: Result) -> str:
-    return f"{datetime.now(UTC):%Y-%m-%d}-{result.conditions['commit']}.json"
 
 
 @contextlib.contextmanager

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import statistics
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -70,6 +72,17 @@ class Result:
             for problem in run.problems
             if peer in ("", run.peer)
         ]
+
+
+def fresh_file(folder: Path, commit: str) -> Path:
+    """Return where to save a result: no other one of the same day and commit is written over."""
+    name = f"{datetime.now(UTC):%Y-%m-%d}-{commit}"
+    path = folder / f"{name}.json"
+    for number in itertools.count(2):
+        if not path.exists():
+            break
+        path = folder / f"{name}-{number}.json"
+    return path
 
 
 class Spread(NamedTuple):
