@@ -30,7 +30,7 @@ README_BEGIN, README_END = "<!-- benchmark:start -->", "<!-- benchmark:end -->"
 # Of which scenarios the README tells which column.
 IN_SHORT = {"burn_down": "run", "pickup": "p50", "retries": "jobs/s", "memory": "peak"}
 # In what measurements of one report may differ.
-OWN_CONDITIONS = ("date", "commit", "cores", "load_average_before", "rounds")
+OWN_CONDITIONS = ("date", "commit", "cpu", "cores", "load_average_before", "rounds")
 CONDITIONS_IN_SHORT = (
     "cores",
     "cpu",
@@ -52,8 +52,8 @@ def main(results: tuple[Path, ...]) -> None:
     """Write RESULTS into docs/benchmarks.md, their plots into docs/images, the chief table into README.md.
 
     Of several results, a later one replaces the scenarios that it has measured again in the same mode, and
-    stands beside those of another mode; the conditions shown are those of the first, and in what the others
-    differ.
+    stands beside those of another mode; the conditions shown are those of the newest, and in what the
+    others differ.
     """
     loaded = joined([Result.load(path) for path in results])
     names = ", ".join(path.name for path in results)
@@ -67,23 +67,26 @@ def joined(results: Sequence[Result]) -> Result:
     """The runs of all results: never two measurements in one.
 
     Of those in one mode, each scenario is from the last one that has it. One that was measured in several
-    modes has each as a form of its own, by the mode's name.
+    modes has each as a form of its own, by the mode's name. Conditions and peers are those of the newest,
+    with what the others have of their own.
     """
-    found: dict[tuple[str, str], list[Run]] = {}
-    conditions = dict(results[0].conditions)
+    last = {(run.scenario, _mode(result)): result for result in results for run in result.runs}
+    found = {
+        (scenario, mode): [run for run in result.runs if run.scenario == scenario]
+        for (scenario, mode), result in last.items()
+    }
+    newest = max(results, key=lambda result: result.conditions.get("date", ""))
+    conditions = dict(newest.conditions)
     for result in results:
         mode = _mode(result)
-        again = {run.scenario for run in result.runs}
-        found |= {
-            (scenario, mode): [run for run in result.runs if run.scenario == scenario]
-            for scenario in again
-        }
-        apart = "" if mode == _mode(results[0]) else f" ({mode})"
+        shown = sorted(scenario for (scenario, _), source in last.items() if source is result)
+        apart = "" if mode == _mode(newest) else f" ({mode})"
         for key in OWN_CONDITIONS:
-            if (own := result.conditions.get(key, "")) != results[0].conditions.get(key, ""):
-                conditions[f"{key}{apart} of {', '.join(sorted(again))}"] = own
-    peers = {entry.peer: entry for result in reversed(results) for entry in result.peers}
-    in_order = [entry.peer for entry in results[0].peers]
+            own = result.conditions.get(key, "")
+            if shown and own != newest.conditions.get(key, ""):
+                conditions[f"{key}{apart} of {', '.join(shown)}"] = own
+    peers = {entry.peer: entry for result in (*results, newest) for entry in result.peers}
+    in_order = [entry.peer for entry in newest.peers]
     order = [*in_order, *(peer for peer in peers if peer not in in_order)]
     return Result(conditions, [peers[peer] for peer in order], _forms(found))
 

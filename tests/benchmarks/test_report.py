@@ -141,11 +141,14 @@ def test_scenario_that_was_measured_in_two_modes_has_a_form_for_each() -> None:
         )
         for mode, share in (("default", 0.8), ("full", 0.9))
     }
+    dates = {"full": "2030-01-01", "default": "2030-01-02"}
     found = report.joined(
         [
-            Result({"mode": mode, "date": mode}, PEERS, [burn_down("forthwith", 1, 5.0), run])
+            Result(
+                {"mode": mode, "date": dates[mode]}, PEERS, [burn_down("forthwith", 1, 5.0), run]
+            )
             if mode == "default"
-            else Result({"mode": mode, "date": mode}, PEERS, [run])
+            else Result({"mode": mode, "date": dates[mode]}, PEERS, [run])
             for mode, run in paces.items()
         ]
     )
@@ -155,8 +158,23 @@ def test_scenario_that_was_measured_in_two_modes_has_a_form_for_each() -> None:
         "old_snapshot default: 80% of the first tenth; goal 90%: **not reached**",
         "old_snapshot full: 90% of the first tenth; goal 90%",
     ]
-    assert found.conditions["date (full) of old_snapshot"] == "full"
+    assert found.conditions["date (full) of old_snapshot"] == "2030-01-01"
     assert [row[1] for row in rows(found, "burn_down")[:1]] == ["1,000"]
+
+
+def test_conditions_are_those_of_the_newest_and_of_what_is_still_shown_of_others() -> None:
+    rests = [Run("retries", "", "forthwith", 1, 9, {"jobs_per_s": 7.0})]
+    old = Result(
+        {"date": "2030-01-01", "cpu": "slow"}, PEERS, [burn_down("forthwith", 1, 5.0), *rests]
+    )
+    new = Result({"date": "2030-01-02", "cpu": "fast"}, PEERS, [burn_down("forthwith", 1, 9.0)])
+    found = report.joined([old, new])
+    assert found.conditions == {
+        "date": "2030-01-02",
+        "cpu": "fast",
+        "date of retries": "2030-01-01",
+        "cpu of retries": "slow",
+    }
 
 
 def test_goal_of_latency_is_held_against_peers_on_postgresql() -> None:
