@@ -28,15 +28,15 @@ import forthwith
 from forthwith.operations import Desk
 
 app = forthwith.App()
-cancel = Desk.cancel
+do = Desk.do
 
 
-async def cancel_and_interrupt(self, ids):
+async def do_and_interrupt(self, *what):
     os.kill(os.getpid(), signal.SIGINT)  # as Ctrl-C does, in the middle of the first batch
-    return await cancel(self, ids)
+    return await do(self, *what)
 
 
-Desk.cancel = cancel_and_interrupt
+Desk.do = do_and_interrupt
 """
 
 

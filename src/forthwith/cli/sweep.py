@@ -77,7 +77,7 @@ class Sweep:
                 return
             room = len(ids) if self.limit is None else self.limit - swept.done
             if room > 0 and ids:
-                swept.add(await self._do(desk, ids[:room]))
+                swept.add(await desk.do(self.action, ids[:room], self.changes))
             if room < len(ids):
                 swept.is_complete = False
                 return
@@ -93,20 +93,6 @@ class Sweep:
                 cursor = page.next_cursor
                 if cursor is None:
                     break
-
-    async def _do(self, desk: Desk, ids: list[int]) -> ActionResult:
-        match self.action:
-            case "retry":
-                return await desk.retry(ids, self.changes)
-            case "reschedule":
-                assert self.changes.at is not None, "checked by the command"
-                return await desk.reschedule(ids, self.changes.at)
-            case "cancel":
-                return await desk.cancel(ids)
-            case "abort":
-                return await desk.abort(ids)
-            case "delete":
-                return await desk.delete(ids)
 
 
 def statuses_of(action: Action, wanted: str | None) -> tuple[str, ...]:

@@ -230,23 +230,40 @@ class Desk:
 
     async def retry(self, ids: Sequence[int], changes: Changes = UNCHANGED) -> ActionResult:
         """Let jobs that failed, were aborted or were cancelled run again: now, unless `changes` say when."""
-        return await self._do("retry", ids, changes)
+        return await self.do("retry", ids, changes)
 
     async def cancel(self, ids: Sequence[int]) -> ActionResult:
         """Cancel jobs that wait."""
-        return await self._do("cancel", ids)
+        return await self.do("cancel", ids)
 
     async def abort(self, ids: Sequence[int]) -> ActionResult:
         """Ask running jobs to stop."""
-        return await self._do("abort", ids)
+        return await self.do("abort", ids)
 
     async def reschedule(self, ids: Sequence[int], at: datetime) -> ActionResult:
         """Make jobs that wait due at that time."""
-        return await self._do("reschedule", ids, Changes(at=at))
+        return await self.do("reschedule", ids, Changes(at=at))
 
     async def delete(self, ids: Sequence[int]) -> ActionResult:
         """Delete jobs that wait or have finished, with their attempts and results."""
-        return await self._do("delete", ids)
+        return await self.do("delete", ids)
+
+    async def do(
+        self, action: Action, ids: Sequence[int], changes: Changes = UNCHANGED
+    ) -> ActionResult:
+        """Do any of these to jobs; `changes` are for `retry` and `reschedule`. Raises `InvalidArgument`."""
+        checked = check_ids(ids)
+        check_action(action)
+        changes.check(action)
+        try:
+            return await self._actions.do(action, checked, changes)
+        finally:
+            self._forget()
+
+    def _forget(self) -> None:
+        """Count anew: something was done."""
+        self._census.forget()
+        self._locks.forget()
 
     async def preview(self, action: Action, filter: JobFilter) -> Preview:  # noqa: A002
         """Say what `apply` would do, as far as can be counted in a fraction of a second.
@@ -297,19 +314,3 @@ class Desk:
     def _known_here(self) -> frozenset[str]:
         upstream.import_tasks(self._app)
         return frozenset(self._app.tasks)
-
-    async def _do(
-        self, action: Action, ids: Sequence[int], changes: Changes = UNCHANGED
-    ) -> ActionResult:
-        checked = check_ids(ids)
-        check_action(action)
-        changes.check(action)
-        try:
-            return await self._actions.do(action, checked, changes)
-        finally:
-            self._forget()
-
-    def _forget(self) -> None:
-        """Count anew: something was done."""
-        self._census.forget()
-        self._locks.forget()

@@ -106,7 +106,7 @@ class DiscreetDesk(Desk):
         done = 0
         for start in range(0, len(found.jobs), BATCH_MAX):
             ids = [job.id for job in found.jobs[start : start + BATCH_MAX]]
-            done += (await self._do(action, ids, changes)).done
+            done += (await self.do(action, ids, changes)).done
         return ActionResult(action, done, found.skipped(action), is_complete=found.is_complete)
 
     def _check(self, filter: JobFilter) -> None:  # noqa: A002

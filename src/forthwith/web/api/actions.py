@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from forthwith import operations
 from forthwith.errors import InvalidArgument
-from forthwith.operations import ActionResult, Desk
+from forthwith.operations import Changes
 from forthwith.web.api.documents import document_of
 from forthwith.web.api.requests import ApplyBody, PreviewBody
 from forthwith.web.dependencies import AtDesk
@@ -37,21 +37,9 @@ async def apply(desk: AtDesk, body: ApplyBody) -> Any:
     if (body.ids is None) == (body.filter is None):
         raise InvalidArgument("filter", ONE_OF_TWO)
     if body.ids is not None:
-        return await _apply_to(desk, body, body.ids)
+        return await desk.do(body.action, body.ids, Changes(at=body.at))
     if body.filter is None or body.expected_max is None:
         raise InvalidArgument("expected_max", "goes with `filter`: the most jobs to touch")
     return await desk.apply(
         body.action, body.filter.filter(), expected_max=body.expected_max, at=body.at
     )
-
-
-async def _apply_to(desk: Desk, body: ApplyBody, ids: list[int]) -> ActionResult:
-    if body.at is not None:
-        return await desk.reschedule(ids, body.at)
-    deeds = {
-        "retry": desk.retry,
-        "cancel": desk.cancel,
-        "abort": desk.abort,
-        "delete": desk.delete,
-    }
-    return await deeds[body.action](ids)

@@ -1,9 +1,8 @@
 """What the pages' forms do. Each leads back to a page, which says what has come of it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
-from typing import Annotated, Any, assert_never
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request
 from pydantic import AfterValidator
@@ -11,7 +10,7 @@ from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
 from forthwith.errors import InvalidArgument
-from forthwith.operations import Action, ActionResult, Desk
+from forthwith.operations import Action, ActionResult, Changes
 from forthwith.web.api.requests import DO_MAX, IDS_MAX, JobId
 from forthwith.web.dependencies import AtDesk, dashboard_of, page_context
 from forthwith.web.pages import names
@@ -62,11 +61,11 @@ async def apply(
     form = await request.form()
     asked = filter_of(_texts(form))
     chosen = _ids(text for text in form.getlist("id") if isinstance(text, str))
-    due = time_of("at", at) if action == "reschedule" else None
+    changes = _changes(action, at)
     if chosen:
-        result = await _do(desk, action, chosen, due)
+        result = await desk.do(action, chosen, changes)
     else:
-        result = await desk.apply(action, asked, expected_max=expected_max, at=due)
+        result = await desk.apply(action, asked, expected_max=expected_max, at=changes.at)
     kept = fields_of(replace(asked, status=None))
     return _back(request, "/jobs", _told(result), **kept)
 
@@ -76,7 +75,7 @@ async def act_on_one(
     request: Request, desk: AtDesk, job_id: JobId, action: Action, at: At = None
 ) -> Response:
     """Do something to one job."""
-    result = await _do(desk, action, [job_id], time_of("at", at))
+    result = await desk.do(action, [job_id], _changes(action, at))
     if action == "delete" and result.done:
         return _back(request, "/jobs", f"Job {job_id} is deleted.")
     return _back(request, f"/jobs/{job_id}", _told(result))
@@ -121,22 +120,14 @@ async def steer_periodic(
     return _back(request, "/periodic", said)
 
 
-async def _do(desk: Desk, action: Action, ids: Sequence[int], due: datetime | None) -> ActionResult:
-    match action:
-        case "retry":
-            return await desk.retry(ids)
-        case "cancel":
-            return await desk.cancel(ids)
-        case "abort":
-            return await desk.abort(ids)
-        case "delete":
-            return await desk.delete(ids)
-        case "reschedule":
-            if due is None:
-                raise InvalidArgument("at", "is missing: when it is to be due")
-            return await desk.reschedule(ids, due)
-        case _:
-            assert_never(action)
+def _changes(action: Action, at: str | None) -> Changes:
+    """Return when jobs are to be due, if the action is about that."""
+    if action != "reschedule":
+        return Changes()
+    due = time_of("at", at)
+    if due is None:
+        raise InvalidArgument("at", "is missing: when it is to be due")
+    return Changes(at=due)
 
 
 def _ids(texts: Iterable[str]) -> list[int]:
