@@ -19,13 +19,15 @@ __all__ = ["big_url", "hot"]  # fixtures
 HELD = 10
 
 
-@pytest.fixture
-async def many_paused(hot: Connection) -> Connection:
-    """The connection, with many paused queues."""
+@pytest.fixture(params=["counted", "not counted"])
+async def many_paused(hot: Connection, request: pytest.FixtureRequest) -> Connection:
+    """The connection, with many paused queues, of which the planner knows or not."""
     await hot.execute(
         "insert into forthwith.queue_pause (queue)"
         " select 'paused ' || number from generate_series(1, 5000) number"
     )
+    if request.param == "counted":
+        await hot.execute("analyze forthwith.queue_pause")
     return hot
 
 

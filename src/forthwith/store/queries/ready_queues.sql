@@ -9,4 +9,5 @@ with recursive hop as (
 )
 select queue from hop
 where queue is not null and (%(queues)s::text[] is null or queue = any (%(queues)s::text[]))
-  and not exists (select from forthwith.queue_pause where queue_pause.queue = hop.queue)
+  and not exists (  -- offset: a probe for each, where a join might read all pauses there are
+    select from forthwith.queue_pause where queue_pause.queue = hop.queue offset 0)
