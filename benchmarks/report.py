@@ -67,15 +67,18 @@ def joined(results: Sequence[Result]) -> Result:
     """The runs of all results: never two measurements in one.
 
     Of those in one mode, each scenario is from the last one that has it. One that was measured in several
-    modes has each as a form of its own, by the mode's name. Conditions and peers are those of the newest,
-    with what the others have of their own.
+    modes has each as a form of its own, by the mode's name. Conditions and peers are those of the newest
+    in the default mode, with what the others have of their own.
     """
     last = {(run.scenario, _mode(result)): result for result in results for run in result.runs}
     found = {
         (scenario, mode): [run for run in result.runs if run.scenario == scenario]
         for (scenario, mode), result in last.items()
     }
-    newest = max(results, key=lambda result: result.conditions.get("date", ""))
+    newest = max(
+        results,
+        key=lambda result: (_mode(result) == "default", result.conditions.get("date", "")),
+    )
     conditions = dict(newest.conditions)
     for result in results:
         mode = _mode(result)

@@ -141,7 +141,7 @@ def test_scenario_that_was_measured_in_two_modes_has_a_form_for_each() -> None:
         )
         for mode, share in (("default", 0.8), ("full", 0.9))
     }
-    dates = {"full": "2030-01-01", "default": "2030-01-02"}
+    dates = {"full": "2030-01-02", "default": "2030-01-01"}
     found = report.joined(
         [
             Result(
@@ -158,7 +158,7 @@ def test_scenario_that_was_measured_in_two_modes_has_a_form_for_each() -> None:
         "old_snapshot default: 80% of the first tenth; goal 90%: **not reached**",
         "old_snapshot full: 90% of the first tenth; goal 90%",
     ]
-    assert found.conditions["date (full) of old_snapshot"] == "2030-01-01"
+    assert found.conditions["date (full) of old_snapshot"] == "2030-01-02"
     assert [row[1] for row in rows(found, "burn_down")[:1]] == ["1,000"]
 
 
