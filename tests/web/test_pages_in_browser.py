@@ -11,6 +11,7 @@ import pytest
 from playwright.async_api import Page, async_playwright, expect
 
 from tests.store.conftest import make_worker, worker
+from tests.support.waiting import wait_until
 from tests.web.own_process import serving
 from tests.web.populated import HOSTILE, TASK, app_of, populate
 from tools.browser import find as find_browser
@@ -305,8 +306,11 @@ async def test_progress_of_a_running_job_is_shown_live(
 
 async def _wait_for(page: Page, job_id: int, told: str) -> None:
     """Wait until the dashboard says that of a job to whoever asks."""
-    while told not in await (await page.request.get(f"/jobs/{job_id}")).text():  # noqa: ASYNC110
-        await asyncio.sleep(0.05)
+
+    async def is_told() -> bool:
+        return told in await (await page.request.get(f"/jobs/{job_id}")).text()
+
+    await wait_until(is_told)
 
 
 async def test_notice_stays_while_the_page_is_kept_fresh_and_is_gone_when_it_is_opened_again(
